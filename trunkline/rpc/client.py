@@ -1,0 +1,42 @@
+"""Channels to peers. The law: a channel keeps itself alive, reconnects within a second, and carries its bearer token."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from trunkline.secret import Secret
+from trunkline.service_settings import Tls
+
+_CLIENT_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 8 << 20),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A channel to a peer, and the metadata that every call on it carries."""
+
+    channel: grpc.aio.Channel
+    metadata: tuple[tuple[str, str], ...]
+
+
+def dial(address: str, token: Secret, tls: Tls | None = None) -> Dialled:
+    """Open a channel to `host:port`; connecting happens at the first call. Close it with `channel.close()`."""
+    metadata = (("authorization", f"Bearer {token.reveal()}"),)
+    if tls is None or (tls.tls_ca is None and tls.tls_certificate is None):
+        return Dialled(grpc.aio.insecure_channel(address, options=_CLIENT_OPTIONS), metadata)
+    credentials = grpc.ssl_channel_credentials(
+        tls.tls_ca.read_bytes() if tls.tls_ca else None,
+        tls.tls_key.read_bytes() if tls.tls_key else None,
+        tls.tls_certificate.read_bytes() if tls.tls_certificate else None,
+    )
+    return Dialled(grpc.aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS), metadata)

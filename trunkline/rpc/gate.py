@@ -1,0 +1,165 @@
+"""What stands before and after every call: scope, deadline and request id before; refusals, faults and metrics after.
+
+The law: handlers raise `Refused` and nothing else on purpose. A method without a declared scope cannot be called.
+"""
+
+from __future__ import annotations  # grpc's generics exist in its stubs only
+
+import contextvars
+import inspect
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeAlias, cast
+
+import grpc
+from grpc_status import rpc_status
+from prometheus_client import Counter, Histogram
+
+from trunkline import auth
+from trunkline.errors import DeadlineMissing, InternalFault, Refused, ScopeMissing, TokenInvalid
+from trunkline.rpc.refusals import status_of
+from trunkline.telemetry import get_logger
+
+log = get_logger()
+
+OPEN: Final = ""
+"""The scope of methods that anyone may call."""
+_OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_REQUEST_ID_LIMIT: Final = 128
+_CHANNELZ: Final = "/grpc.channelz.v1.Channelz/"
+
+_HANDLED = Counter("trunkline_grpc_server_handled_total", "Calls ended, by method and code.", ["method", "code"])
+_SECONDS = Histogram(
+    "trunkline_grpc_server_handling_seconds",
+    "Time from a unary call's start to its end.",
+    ["method"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the scopes of its token, and the request id its errors and log lines carry."""
+
+    scopes: frozenset[str]
+    request_id: str
+
+
+_caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("caller")
+
+
+def caller() -> Caller:
+    """Tell who makes the call being handled."""
+    return _caller.get()
+
+
+Handler = Callable[[Any, Any], Any]
+Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Stands before every call: scope, deadline, request id; after it: refusals, faults, metrics."""
+
+    def __init__(self, tokens: auth.TokenTable, scopes: Mapping[str, str]) -> None:
+        """Take who may call, and the scope each method (`/package.Service/Method`) needs."""
+        self._tokens = tokens
+        self._scopes = scopes
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Method | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Method | None:
+        """Wrap the method's handler; methods of other libraries that anyone may call pass untouched."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or method.startswith(_OPEN_SERVICES):
+            return handler
+        scope = auth.READ if method.startswith(_CHANNELZ) else self._scopes[method]
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        needs_deadline = not handler.request_streaming and not handler.response_streaming
+        granted = self._tokens.scopes_of(auth.bearer(metadata.get("authorization")))
+        entry = _Entry(method, scope, granted, str(metadata.get("x-request-id") or uuid.uuid4())[:_REQUEST_ID_LIMIT])
+        return _wrapped(handler, entry, needs_deadline=needs_deadline and method in self._scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is known of a call before its handler runs."""
+
+    method: str
+    scope: str
+    granted: frozenset[str]
+    request_id: str
+
+    def admit(self, context: grpc.aio.ServicerContext[Any, Any], *, needs_deadline: bool) -> None:
+        """Let the call in, or raise Refused."""
+        _caller.set(Caller(self.granted, self.request_id))
+        if self.scope != OPEN and not self.granted:
+            raise TokenInvalid
+        if self.scope != OPEN and self.scope not in self.granted:
+            raise ScopeMissing(scope=self.scope)
+        if needs_deadline and context.time_remaining() is None:
+            raise DeadlineMissing
+
+
+def _wrapped(handler: Method, entry: _Entry, *, needs_deadline: bool) -> Method:
+    serial = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+    if handler.unary_unary:
+        return grpc.unary_unary_rpc_method_handler(
+            _answering(cast("Handler", handler.unary_unary), entry, needs_deadline), **serial
+        )
+    if handler.stream_unary:
+        return grpc.stream_unary_rpc_method_handler(
+            _answering(cast("Handler", handler.stream_unary), entry, needs_deadline), **serial
+        )
+    if handler.unary_stream:
+        return grpc.unary_stream_rpc_method_handler(_streaming(cast("Handler", handler.unary_stream), entry), **serial)
+    return grpc.stream_stream_rpc_method_handler(_streaming(cast("Handler", handler.stream_stream), entry), **serial)
+
+
+def _answering(call: Handler, entry: _Entry, needs_deadline: bool) -> Handler:  # noqa: FBT001 - private, one caller
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        start = time.perf_counter()
+        try:
+            entry.admit(context, needs_deadline=needs_deadline)
+            answered = call(request, context)
+            response = await answered if inspect.isawaitable(answered) else answered
+        except Exception as error:  # noqa: BLE001 - the boundary: every fault becomes a status
+            await _abort(context, entry.method, error)
+        _HANDLED.labels(entry.method, "OK").inc()
+        _SECONDS.labels(entry.method).observe(time.perf_counter() - start)
+        return response
+
+    return answer
+
+
+def _streaming(call: Handler, entry: _Entry) -> Handler:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            entry.admit(context, needs_deadline=False)
+            answered = call(request, context)
+            if inspect.isawaitable(answered):
+                await answered
+            else:
+                async for response in answered:
+                    yield response
+        except Exception as error:  # noqa: BLE001 - the boundary: every fault becomes a status
+            await _abort(context, entry.method, error)
+        _HANDLED.labels(entry.method, "OK").inc()
+
+    return answer
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error: Exception) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    request_id = who.request_id if (who := _caller.get(None)) else ""
+    if not isinstance(error, Refused):
+        log.error("call failed", method=method, request_id=request_id, exc_info=error)
+        error = InternalFault(request_id=request_id)
+    _HANDLED.labels(method, error.code.name).inc()
+    await context.abort_with_status(rpc_status.to_status(status_of(error, request_id)))
+    raise AssertionError  # abort_with_status always raises; its stub does not say so

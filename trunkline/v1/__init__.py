@@ -1,0 +1,1 @@
+"""Stubs generated from `protos/trunkline/v1`; never edited by hand."""
