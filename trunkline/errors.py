@@ -78,6 +78,10 @@ RETRY_DELAY = 1.0
 """Seconds after which a retryable refusal may be asked again."""
 
 
+TEXT_LIMIT = 256
+"""Characters of a caller's text that a refusal repeats."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFault:
     """One fault of one field: its path in the request (`channel.base_url`) and what is wrong with it."""
@@ -101,8 +105,10 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
     def __init__(self, *, faults: Sequence[FieldFault] = (), **values: object) -> None:
         """Keep the values; the message is made from the class's template."""
         self.faults = tuple(faults)
-        self.metadata: Mapping[str, str] = {name: str(value) for name, value in values.items() if value is not None}
-        super().__init__(self.template.format_map({name: repr_of(value) for name, value in values.items()}))
+        self.metadata: Mapping[str, str] = {
+            name: bounded(str(value)) for name, value in values.items() if value is not None
+        }
+        super().__init__(self.template.format_map({name: _shown(value) for name, value in values.items()}))
 
     @property
     def message(self) -> str:
@@ -110,11 +116,13 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
         return str(self)
 
 
-def repr_of(value: object) -> str:
-    """Show a value within a message: text quoted and bounded, since it may be a stranger's."""
-    if isinstance(value, str) and not isinstance(value, StrEnum):
-        return repr(value if len(value) <= 128 else value[:125] + "…")  # noqa: PLR2004 - bounds a message
-    return str(value)
+def bounded(text: str) -> str:
+    """Cut a stranger's text to what a message, a header or a log line may carry."""
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
+
+
+def _shown(value: object) -> str:
+    return repr(bounded(value)) if isinstance(value, str) else str(value)
 
 
 class ApiKeyUnknown(Refused):

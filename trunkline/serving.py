@@ -111,6 +111,10 @@ class HttpServer:
         }
         self._server = _Uvicorn(uvicorn.Config(app, **(defaults | options)))
 
+    def close(self) -> None:
+        """Give the address back without having served."""
+        self._socket.close()
+
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then finish open requests within the drain time."""
         async with asyncio.TaskGroup() as tasks:
