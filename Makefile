@@ -20,7 +20,7 @@ MIGRATIONS = $(sort $(wildcard admin_svc/migrations/*.sql))
 RELEASED_IMAGE := protos/released.binpb
 # googleapis-common-protos installs google/rpc/*.proto beside its Python modules.
 PROTOC = $(PY) -m grpc_tools.protoc -I protos -I "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-STUBS = --python_out=$(1) --grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=only_async:$(1)
+STUBS = --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet,only_async:$(1)
 
 ##@ Using it
 
@@ -51,6 +51,10 @@ dev: $(VENV)/self.stamp $(VENV)/dev.stamp ## Install the development tools into 
 .PHONY: stubs
 stubs: dev ## Regenerate trunkline/v1 from protos/
 	@PATH="$(BIN):$$PATH" $(PROTOC) $(call STUBS,.) $(PROTOS)
+
+.PHONY: docs
+docs: dev ## Rewrite the generated parts of docs/
+	@$(PY) docs/generate.py
 
 .PHONY: bench-quick
 bench-quick: dev ## Measure CPU and latency of the whole chain in about a minute
@@ -95,7 +99,7 @@ check-python: dev
 
 .PHONY: check-imports
 check-imports: dev
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: check-protos
 check-protos: dev

@@ -221,7 +221,6 @@ class Declared:
     """One setting as its documentation shows it."""
 
     name: str
-    type: str
     default: str
     doc: str
 
@@ -229,12 +228,18 @@ class Declared:
 def declared(cls: type) -> list[Declared]:
     """List a settings class's settings, for the documentation."""
     hints = typing.get_type_hints(cls)
-    rows = []
-    for field in dataclasses.fields(cls):
-        default = field.metadata["default"]
-        shown = "required" if default is _REQUIRED else "" if default in (None, ()) else str(default)
-        hint = hints[field.name]
-        rows.append(
-            Declared(field.metadata["name"], getattr(hint, "__name__", str(hint)), shown, field.metadata["doc"])
-        )
-    return rows
+    return [
+        Declared(field.metadata["name"], _written(field.metadata["default"], hints[field.name]), field.metadata["doc"])
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _written(default: Any, hint: Any) -> str:
+    """Write a default as one would type it."""
+    if default is _REQUIRED:
+        return "required"
+    if hint is Seconds:
+        return f"{default:g}s"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "" if default is None else ",".join(default) if isinstance(default, tuple) else str(default)

@@ -1,0 +1,255 @@
+"""Decides what routers are told and when a change counts as visible; waits for nothing and asks no clock.
+
+The law: a router counts as having a change only while it says SERVING, at a state that is in our lineage and not older than
+the change, and only routers whose lease was live when the wait began are counted. A hint is only a hint: at most one is on
+its way to a router, newer ones merge into the next, and losing any of them loses nothing. The broadcaster feeds this with
+what it reads and hears, and does what `next_hint` says.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from admin_svc.records import RouterLease, Token
+
+WaitMode = Literal["NONE", "QUORUM", "ALL"]
+
+SERVING: Final = "SERVING"
+_LINEAGE_KEPT: Final = 4_096
+"""Revisions whose chain is remembered; what is older is asked for again."""
+_COMMITS_KEPT: Final = 1_024
+"""Commits whose propagation is measured at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a router says of itself: the state it has in force, and how far it can be trusted."""
+
+    applied: Token | None
+    state: str
+
+
+@dataclass(slots=True)
+class Peer:
+    """One router as seen from here."""
+
+    lease: RouterLease
+    heard: Report | None = None
+    """Its last word on the stream; None while there is no stream."""
+    said: Token | None = None
+    """The head last sent on this stream."""
+    outstanding: bool = False
+    """A hint is on its way: the router has not spoken since."""
+    measured: int | None = None
+    """The newest revision whose propagation to this router was measured; None before its first word."""
+
+    @property
+    def report(self) -> Report:
+        """Its newest word: from the stream, or else from its lease row."""
+        return self.heard or Report(self.lease.applied, self.lease.state)
+
+
+@dataclass(eq=False, slots=True)
+class Wait:
+    """A caller waiting for a change to be visible."""
+
+    token: Token
+    of: int
+    need: int
+    missing: set[str]
+    visible: set[str] = field(default_factory=set)
+    lapsed: set[str] = field(default_factory=set)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return len(self.visible) >= self.need or not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Where a change is in force; ids are sorted."""
+
+    visible_on: int
+    of: int
+    lagging: tuple[str, ...]
+    lapsed: tuple[str, ...]
+
+
+class Lineage:
+    """What is known of the catalog's history: the chain of each revision, "" for one that is not in it."""
+
+    def __init__(self) -> None:
+        self._chains: dict[int, str] = {}
+
+    @property
+    def newest(self) -> int:
+        """The newest revision known to exist; 0 when none is."""
+        return max((revision for revision, chain in self._chains.items() if chain), default=0)
+
+    def holds(self, token: Token) -> bool | None:
+        """Tell whether a state is in the history; None when that must be looked up."""
+        chain = self._chains.get(token.revision)
+        return None if chain is None else chain == token.chain
+
+    def learn(self, chains: Mapping[int, str]) -> None:
+        """Take facts, and forget the oldest past the bound."""
+        self._chains.update(chains)
+        if len(self._chains) > 2 * _LINEAGE_KEPT:
+            for revision in sorted(self._chains)[:-_LINEAGE_KEPT]:
+                del self._chains[revision]
+
+    def forget(self) -> None:
+        """Forget all: the history is another one."""
+        self._chains.clear()
+
+
+class Fanout:
+    """Every router with what it was told and what it said, and every wait for them."""
+
+    def __init__(self) -> None:
+        self.head: Token | None = None
+        self.lineage = Lineage()
+        self.peers: dict[str, Peer] = {}
+        self._waits: set[Wait] = set()
+        self._commits: deque[tuple[Token, float]] = deque(maxlen=_COMMITS_KEPT)
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def note_commit(self, token: Token, now: float) -> None:
+        """Take a state that was just committed here, at `now` seconds of the caller's clock."""
+        self._commits.append((token, now))
+        self._advance(token)
+
+    def observe(self, head: Token, leases: Iterable[RouterLease], newest_before: int) -> None:
+        """Take one read of the head and the leases; `newest_before` is `lineage.newest` when that read began.
+
+        A head behind what was known before, or with another chain, is another branch of history: a restore, or a failover
+        to a replica that lagged. What was learned of the old one is forgotten.
+        """
+        if head.revision < newest_before or self.lineage.holds(head) is False:
+            self.lineage.forget()
+            self._commits.clear()
+            self.head = None
+        self._advance(head)
+        present = {lease.id: lease for lease in leases}
+        for router_id, lease in present.items():
+            peer = self.peers.setdefault(router_id, Peer(lease))
+            peer.lease = lease
+        for router_id in self.peers.keys() - present.keys():
+            del self.peers[router_id]
+        for wait in self._waits:
+            self._lapse(wait)
+        self._review(self.peers)
+
+    def hear(self, router_id: str, report: Report, now: float) -> list[float]:
+        """Take a router's word; answers the seconds that commits of this admin took to be in force there."""
+        peer = self.peers.get(router_id)
+        if peer is None:
+            return []
+        peer.heard, peer.outstanding = report, False
+        self._review((router_id,))
+        return self._measure(peer, now)
+
+    def lose(self, router_id: str) -> None:
+        """Take it that the stream to a router broke: what it said there is no longer its newest word."""
+        peer = self.peers.get(router_id)
+        if peer is not None:
+            peer.heard, peer.said, peer.outstanding = None, None, False
+
+    def learn(self, asked: Iterable[int], chains: Mapping[int, str]) -> None:
+        """Take the answer to a look-up of revisions; one that was asked for and is not there is in no history."""
+        self.lineage.learn({revision: chains.get(revision, "") for revision in asked})
+        self._review(self.peers)
+
+    # --- what goes out ----------------------------------------------------------------------------------------------
+
+    def next_hint(self, router_id: str) -> Token | None:
+        """Name the head to send to a router now, if any; taking it counts as sending it."""
+        peer = self.peers.get(router_id)
+        if peer is None or peer.outstanding or self.head is None or peer.said == self.head:
+            return None
+        if peer.heard is not None and peer.heard.applied == self.head:
+            return None
+        return self.repeat_head(router_id)
+
+    def repeat_head(self, router_id: str) -> Token | None:
+        """Name the head to send whatever was sent before: a heartbeat, or a sync. Counts as sending it."""
+        peer = self.peers.get(router_id)
+        if peer is not None and self.head is not None:
+            peer.said, peer.outstanding = self.head, True
+        return self.head
+
+    def unknown_revisions(self) -> set[int]:
+        """Name revisions that routers say they are at and that must be looked up before their word counts."""
+        applied = [peer.report.applied for peer in self.peers.values()]
+        wanted = [wait.token for wait in self._waits]
+        return {token.revision for token in (*applied, *wanted) if token and self.lineage.holds(token) is None}
+
+    def lagging(self) -> int:
+        """Count routers with a live lease that are not at the head."""
+        head = self.head
+        return sum(1 for peer in self.peers.values() if peer.lease.live and not (head and self._has(peer, head)))
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def begin_wait(self, token: Token, mode: WaitMode) -> Wait:
+        """Begin to wait for every router whose lease is live now (`QUORUM`: for more than half of them)."""
+        live = {router_id for router_id, peer in self.peers.items() if peer.lease.live}
+        need = {"NONE": 0, "QUORUM": len(live) // 2 + 1, "ALL": len(live)}[mode]
+        wait = Wait(token, len(live), need, live)
+        self._waits.add(wait)
+        self._review(live.copy())
+        return wait
+
+    def end_wait(self, wait: Wait) -> Visibility:
+        """Stop waiting and tell what was reached."""
+        self._waits.discard(wait)
+        return Visibility(len(wait.visible), wait.of, tuple(sorted(wait.missing)), tuple(sorted(wait.lapsed)))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, head: Token) -> None:
+        self.lineage.learn({head.revision: head.chain})
+        if self.head is None or head.revision > self.head.revision:
+            self.head = head
+
+    def _has(self, peer: Peer, token: Token) -> bool:
+        """Tell whether a router is known to have a state in force, or a later one of the same history."""
+        report = peer.report
+        if report.state != SERVING or report.applied is None or report.applied.revision < token.revision:
+            return False
+        return bool(self.lineage.holds(token) and self.lineage.holds(report.applied))
+
+    def _lapse(self, wait: Wait) -> None:
+        """Stop waiting for routers whose lease ran out or was given up, and wait again for those that came back."""
+        unseen = wait.missing | wait.lapsed
+        wait.missing = {router_id for router_id in unseen if self._is_live(router_id)}
+        wait.lapsed = unseen - wait.missing
+
+    def _is_live(self, router_id: str) -> bool:
+        peer = self.peers.get(router_id)
+        return peer is not None and peer.lease.live
+
+    def _review(self, router_ids: Iterable[str]) -> None:
+        """See which waits these routers now satisfy."""
+        for router_id in router_ids:
+            peer = self.peers.get(router_id)
+            if peer is None:
+                continue
+            for wait in self._waits:
+                if router_id in wait.missing and self._has(peer, wait.token):
+                    wait.missing.discard(router_id)
+                    wait.visible.add(router_id)
+
+    def _measure(self, peer: Peer, now: float) -> list[float]:
+        applied = peer.report.applied
+        if applied is None or peer.report.state != SERVING or not self.lineage.holds(applied):
+            return []
+        before, peer.measured = peer.measured, applied.revision
+        if before is None:  # what was committed before it joined took no time to reach it
+            return []
+        return [now - at for token, at in self._commits if before < token.revision <= applied.revision]

@@ -1,0 +1,50 @@
+"""The admin service's settings. The law: every limit has a default that is safe to run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trunkline.secret import Secret
+from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
+from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+
+
+@dataclass(frozen=True)
+class Settings(Process, Tls, Tokens):
+    """What the admin service is told by its environment."""
+
+    dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's database, as a libpq connection string.")
+    pepper: Secret = setting("TRUNKLINE_PEPPER", doc="Keys the hashes of API keys; the same in every service.")
+    encryption_keys: Secret = setting(
+        "TRUNKLINE_ENCRYPTION_KEYS",
+        doc="Keys that seal channel keys, `id:base64 of 32 bytes,…`: the first seals, all unseal.",
+        check=sealing_keys,
+    )
+    listen: Listen = setting(
+        "TRUNKLINE_ADMIN_LISTEN", Listen("127.0.0.1", 50061), "Where AdminService is served (gRPC)."
+    )
+    http_listen: Listen = setting(
+        "TRUNKLINE_ADMIN_HTTP_LISTEN",
+        Listen("127.0.0.1", 3001),
+        "Where `/api`, `/metrics`, `/health` and `/readyz` are served (HTTP).",
+    )
+    pool_size: int = setting("TRUNKLINE_ADMIN_POOL_SIZE", 8, "Most connections to the database.", check=positive)
+    start_timeout: Seconds = setting(
+        "TRUNKLINE_ADMIN_START_TIMEOUT",
+        Seconds(60.0),
+        "How long to wait at start for the database to be reached and migrated.",
+        check=positive,
+    )
+    history_kept: Seconds = setting(
+        "TRUNKLINE_ADMIN_HISTORY_KEPT",
+        Seconds(7 * 86_400.0),
+        "How long revisions (the audit log, and the memory of request ids) are kept.",
+        check=positive,
+    )
+
+    def faults(self) -> list[SettingFault]:
+        """Find what is at fault between settings."""
+        found = self.faults_of(self.listen, "TRUNKLINE_ADMIN_LISTEN")
+        if self.listen.fd is not None:
+            found.append(SettingFault("TRUNKLINE_ADMIN_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
+        return found

@@ -1,0 +1,165 @@
+"""Writes what the code knows better than a writer: `docs/settings.md`, and the tables of `docs/protocol.md`.
+
+`python docs/generate.py` writes; a test holds the files against the code. A part of a page that is written here stands
+between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+from admin_svc import service as admin
+from admin_svc.settings import Settings as AdminSettings
+from relay_svc import errors as relay_errors
+from relay_svc.plan import PickRefused
+from relay_svc.settings import Settings as RelaySettings
+from router_svc import service as router
+from router_svc.settings import Settings as RouterSettings
+from trunkline import errors
+from trunkline.errors import Reason, Refused
+from trunkline.settings import Declared, declared
+from trunkline.v1 import admin_pb2, router_pb2
+
+DOCS = Path(__file__).parent
+PROTOS = DOCS.parent / "protos" / "trunkline" / "v1"
+SERVICES = {"router_svc": RouterSettings, "relay_svc": RelaySettings, "admin_svc": AdminSettings}
+
+
+def pages() -> dict[Path, str]:
+    """Every page, as the code would have it now."""
+    protocol = (DOCS / "protocol.md").read_text()
+    parts = {
+        "router": methods(router_pb2.DESCRIPTOR.services_by_name["RouterService"], router.SCOPES),
+        "admin": methods(admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin.SCOPES),
+        "refusals": refusals(),
+    }
+    for name, text in parts.items():
+        protocol = replaced(protocol, name, text)
+    return {DOCS / "protocol.md": protocol, DOCS / "settings.md": settings()}
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """A page with one of its generated parts written anew."""
+    pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+    page, count = re.subn(pattern, lambda found: f"{found[1]}\n{text}\n{found[2]}", page, flags=re.DOTALL)
+    assert count == 1, f"protocol.md has {count} parts named {name}"
+    return page
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def methods(service: ServiceDescriptor, scopes: Mapping[str, str]) -> str:
+    """A service's calls: name, shape, the scope it needs, and its comment in the proto."""
+    comments = _comments(service)
+    rows = [
+        (
+            f"`{method.name}`",
+            _shape(method),
+            f"`{scopes[f'/{service.full_name}/{method.name}']}`",
+            comments[method.name],
+        )
+        for method in service.methods
+    ]
+    return table(["call", "shape", "scope", "what it does"], rows)
+
+
+def _shape(method: MethodDescriptor) -> str:
+    shapes = {(False, False): "unary", (True, True): "stream ⇄ stream"}
+    return shapes[method.client_streaming, method.server_streaming]
+
+
+def _comments(service: ServiceDescriptor) -> dict[str, str]:
+    """The comment above each rpc; generated descriptors do not carry them."""
+    comments: dict[str, str] = {}
+    lines: list[str] = []
+    for line in (PROTOS / Path(service.file.name).name).read_text().splitlines():
+        if (found := re.match(r"  rpc (\w+)", line)) is not None:
+            comments[found[1]] = " ".join(lines)
+        lines = [*lines, line.strip()[3:]] if line.startswith("  // ") else []
+    return comments
+
+
+def refusals() -> str:
+    """Every reason: its gRPC code, what the relay makes of it, whether to retry, and its message."""
+    kinds = {kind.reason: kind for kind in vars(errors).values() if _is_leaf(kind)}
+    rows = []
+    for reason in Reason:
+        kind = kinds[reason]
+        at_relay = relay_errors.of_pick(PickRefused(reason, "", {}))
+        status = str(at_relay.status) if at_relay.reason == reason else "–"
+        retry = f"after {kind.retry_delay:g} s" if kind.retry_delay is not None else "no"
+        message = kind.template if reason is not Reason.INVALID_FIELDS else "every field at fault, and why"
+        rows.append((f"`{reason}`", kind.code.name, status, retry, message))
+    return table(["reason", "gRPC code", "relay's HTTP status", "retry", "message"], rows)
+
+
+def _is_leaf(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Refused) and kind is not Refused
+
+
+def settings() -> str:
+    """The page of all settings."""
+    rows = {room: declared(kind) for room, kind in SERVICES.items()}
+    everywhere = set.intersection(*({row.name for row in of_room} for of_room in rows.values()))
+    parts = [SETTINGS_HEAD, "\n## All three services\n", _settings_table(rows["admin_svc"], everywhere)]
+    for room, of_room in rows.items():
+        own = {row.name for row in of_room} - everywhere
+        parts += [f"\n## `python -m {room}`\n", _settings_table(of_room, own)]
+    return "\n".join([*parts, UP])
+
+
+def _settings_table(rows: Sequence[Declared], names: set[str]) -> str:
+    shown = [(f"`{row.name}`", f"`{row.default}`" if row.default else "", row.doc) for row in rows if row.name in names]
+    return table(["variable", "default", "what it is"], shown)
+
+
+SETTINGS_HEAD = """# Settings
+
+<!-- Written by docs/generate.py from the declarations in the code; change those. -->
+
+Each service reads its settings from the environment, once, at its start. Whatever is at fault is reported together, and the
+service leaves with status 78. An empty variable counts as unset. Times are seconds, or carry a unit: `250ms`, `30s`, `5m`,
+`1h`. Addresses are `host:port` (port 0: a free one), or `fd:N` for a listening socket handed down (HTTP only). Every secret
+can come from a file: `TRUNKLINE_PEPPER_FILE=/run/secrets/pepper`. `SYNC_FREQUENCY`, `NODE_TYPE` and `DEBUG` are names that
+operators of this family of gateways know.
+
+`trunkline up` makes the secrets once, in `secrets/` of its data directory, and passes every variable that it does not decide
+itself on to the services. Its data directory is `/var/lib/trunkline` as root, else `$XDG_DATA_HOME/trunkline`, which
+usually is `~/.local/share/trunkline`."""
+
+
+UP = """
+## `trunkline up`
+
+| flag | default | what it is |
+| --- | --- | --- |
+| `--data-dir DIR` | see above | Database, secrets and logs. One `trunkline up` at a time holds it. |
+| `--dsn DSN` | | Use this Postgres (15 or newer) instead of the embedded one: a libpq string or URL. |
+| `--routers N` | 2 | How many routers. |
+| `--relays N` | 1 | How many relays, all on one port. |
+| `--relay-port PORT` | 3000 | Where clients send their requests. 0 is a free port, here and below. |
+| `--admin-port PORT` | 3001 | The admin's HTTP port. |
+| `--router-port PORT` | 50051 | The first router's gRPC port; the next take the next. |
+| `--admin-grpc-port PORT` | 50061 | The admin's gRPC port. |
+| `--demo` | | Add a small real language model, a channel and an API key, and try them. |
+| `--json` | | Once ready, print one line of JSON to standard output: addresses, tokens, process ids. |
+"""
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(DOCS.parent)}")
+
+
+if __name__ == "__main__":
+    main()

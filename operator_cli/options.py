@@ -1,0 +1,93 @@
+"""What can be typed after `trunkline`.
+
+Law: faults of a command line are found before anything is touched, and say which flag is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from operator_cli.settings import default_data_directory
+from trunkline import __version__
+
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """The flags of `trunkline up`. A port given as 0 is a free one."""
+
+    data_dir: Path
+    dsn: str | None = field(repr=False)  # may hold a password
+    routers: int
+    relays: int
+    relay_port: int
+    admin_port: int
+    router_port: int
+    admin_grpc_port: int
+    demo: bool
+    as_json: bool
+
+    def router_ports(self) -> list[int]:
+        """One port a router: counted up from the first, or all free ones."""
+        if self.router_port == 0:
+            return [0] * self.routers
+        return list(range(self.router_port, self.router_port + self.routers))
+
+
+def parse(arguments: Sequence[str]) -> UpOptions:
+    """Read a command line. Leaves through SystemExit, as argparse does, on --help, --version and faults."""
+    parser = argparse.ArgumentParser(prog="trunkline", description="LLM API routing.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"trunkline {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    up = commands.add_parser(
+        "up",
+        help="run everything on this machine",
+        description="Run admin, routers, relays and their database on this machine, until Ctrl-C.",
+        allow_abbrev=False,
+    )
+    _add_up_flags(up)
+    options = UpOptions(**vars(parser.parse_args(arguments)))
+    if max(options.router_ports()) > _LAST_PORT:
+        up.error(f"--router-port {options.router_port} leaves no room for {options.routers} routers")
+    return options
+
+
+def _add_up_flags(up: argparse.ArgumentParser) -> None:
+    add = up.add_argument
+    add("--data-dir", type=_directory, default=default_data_directory(), metavar="DIR", help="default: %(default)s")
+    add("--dsn", help="use this Postgres instead of the embedded one (a libpq string or URL)")
+    add("--routers", type=_count, default=2, metavar="N", help="how many routers; default: %(default)s")
+    add("--relays", type=_count, default=1, metavar="N", help="how many relays, on one port; default: %(default)s")
+    for flag, port, what in (
+        ("--relay-port", 3000, "where clients send their requests"),
+        ("--admin-port", 3001, "the admin's HTTP port"),
+        ("--router-port", 50051, "gRPC port of the first router; the next take the next"),
+        ("--admin-grpc-port", 50061, "the admin's gRPC port"),
+    ):
+        add(flag, type=_port, default=port, metavar="PORT", help=f"{what}; default: %(default)s, 0: a free one")
+    add("--demo", action="store_true", help="add a small real LLM server, a channel and an API key, and try them")
+    add("--json", dest="as_json", action="store_true", help="once ready, print one line of JSON to standard output")
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return Path(text).expanduser().absolute()
+
+
+def _count(text: str) -> int:
+    return _number(text, 1, 64)
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, _LAST_PORT)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+    return int(text)

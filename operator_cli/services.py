@@ -1,0 +1,76 @@
+"""How each service is started: its module, and the environment that tells it who it is and whom to meet.
+
+Law: this is the only place that knows the services' settings by name, and secrets reach a service as files, never by value:
+an environment is copied into every grandchild and into crash reports.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from operator_cli.data_directory import DataDirectory
+from operator_cli.ports import Port
+from operator_cli.process import Program
+
+_SECRETS = {
+    "TRUNKLINE_PEPPER_FILE": "pepper",
+    "TRUNKLINE_ENCRYPTION_KEYS_FILE": "encryption_keys",
+    "TRUNKLINE_ADMIN_TOKEN_FILE": "admin_token",
+    "TRUNKLINE_SERVICE_TOKEN_FILE": "service_token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The house's programs, on one data directory and one database."""
+
+    data: DataDirectory
+    dsn: str = field(repr=False)  # may hold a password
+    inherited: Mapping[str, str] = field(repr=False)
+
+    def admin(self, http: Port, grpc: Port) -> Program:
+        """The admin; it applies the migrations itself when it starts."""
+        names = {
+            "TRUNKLINE_ADMIN_LISTEN": grpc.address,
+            "TRUNKLINE_ADMIN_HTTP_LISTEN": f"fd:{http.descriptor}",
+        }
+        return self._program("admin", "admin_svc", names, http)
+
+    def router(self, number: int, http: Port, grpc: Port) -> Program:
+        """Router `number`, counted from 1."""
+        names = {
+            "TRUNKLINE_ROUTER_LISTEN": grpc.address,
+            "TRUNKLINE_ROUTER_HTTP_LISTEN": f"fd:{http.descriptor}",
+            "TRUNKLINE_ROUTER_ID": grpc.address,
+            "TRUNKLINE_ROUTER_ADVERTISE": grpc.address,
+        }
+        return self._program(f"router-{number}", "router_svc", names, http)
+
+    def relay(self, number: int, http: Port, routers: Sequence[Port]) -> Program:
+        """Relay `number`, counted from 1; all relays share one listening socket."""
+        names = {
+            "TRUNKLINE_RELAY_LISTEN": f"fd:{http.descriptor}",
+            "TRUNKLINE_RELAY_ROUTERS": ",".join(port.address for port in routers),
+        }
+        return self._program(f"relay-{number}", "relay_svc", names, http)
+
+    def _program(self, name: str, module: str, names: Mapping[str, str], http: Port) -> Program:
+        secrets = {variable: str(self.data.secret_file(kind)) for variable, kind in _SECRETS.items()}
+        return Program(
+            name=name,
+            argv=(sys.executable, "-m", module),
+            environment={**self.inherited, **self._common(), **secrets, **names},
+            log=self.data.logs / f"{name}.log",
+            inherited=(http.descriptor,),
+        )
+
+    def _common(self) -> dict[str, str]:
+        return {"TRUNKLINE_DSN": self.dsn, "TRUNKLINE_DIE_WITH_PARENT": "true"}
+
+
+def make_secrets(data: DataDirectory) -> None:
+    """Make every secret the services read, where it does not exist yet."""
+    for kind in _SECRETS.values():
+        data.secret(kind)

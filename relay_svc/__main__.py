@@ -1,0 +1,101 @@
+"""Runs the relay: `python -m relay_svc`, told by its environment.
+
+The law: it says it is ready once a router with a snapshot has answered. SIGTERM turns new connections away and lets
+open requests end; those still open shortly before the drain's time is up are told so. Outcomes go last.
+"""
+
+import asyncio
+import sys
+
+from relay_svc.app import Door, Relay
+from relay_svc.attempts import Policy
+from relay_svc.chat import Bounds, ChatCompletions
+from relay_svc.deadlines import Deadlines
+from relay_svc.http_protocol import bounded
+from relay_svc.models import ModelList
+from relay_svc.router_client import LinkSettings, RouterClient
+from relay_svc.settings import Settings
+from relay_svc.upstream import Upstream
+from relay_svc.upstream_httpx2 import Httpx2Upstream
+from trunkline import telemetry
+from trunkline.serving import Health, HttpServer, operations, run
+from trunkline.settings import read_or_exit
+from trunkline.telemetry import get_logger
+
+log = get_logger()
+
+_FLUSH = 1.0
+"""Seconds given to the last outcomes."""
+_LAST_WORDS = 0.8
+"""Share of the drain's time after which open requests are ended; the rest is for telling their clients."""
+
+
+def main() -> int:
+    """Run until SIGTERM; gives the exit status."""
+    settings = read_or_exit(Settings)
+    telemetry.configure("relay", settings.level, settings.log_format)
+    return run(lambda stop: serve(settings, stop), die_with_parent=settings.die_with_parent)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`. Raises OSError when the address cannot be had."""
+    health = Health()
+    deadlines = Deadlines()
+    routers = RouterClient(
+        settings.routers,
+        LinkSettings(settings.service_token, settings),
+        max_waiting=settings.max_waiting_picks,
+    )
+    upstream = Httpx2Upstream(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
+    server = HttpServer(
+        _app(settings, routers, upstream, deadlines, health),
+        settings.listen,
+        drain_timeout=settings.drain_timeout,
+        http=bounded(
+            max_head_bytes=settings.max_header_bytes,
+            max_headers=settings.max_headers,
+            head_timeout=settings.client_timeout,
+        ),
+    )
+    log.info("listening", address=server.address)
+
+    def on_change() -> None:
+        if routers.ready:  # for good: a relay whose routers are all gone says so request by request, with a retry
+            health.set_ready()
+
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(routers.run(on_change), name="routers")
+        draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
+        await server.serve(stop)
+        draining.cancel()
+        await routers.flush(_FLUSH)
+        following.cancel()
+    await upstream.aclose()
+
+
+async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, health: Health) -> None:
+    await stop.wait()
+    health.set_draining()
+    await asyncio.sleep(seconds * _LAST_WORDS)
+    deadlines.expire()
+
+
+def _app(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines, health: Health) -> Relay:
+    bounds = Bounds(
+        policy=Policy(settings.limits, settings.retry_window),
+        max_attempts=settings.max_attempts,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout=settings.client_timeout,
+        pick_timeout=settings.pick_timeout,
+        total_timeout=settings.total_timeout,
+    )
+    return Relay(
+        ChatCompletions(routers, upstream, deadlines, bounds),
+        ModelList(routers, settings.pick_timeout),
+        operations(health),
+        Door(settings.trusted_networks, settings.client_timeout, settings.max_in_flight),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Watches an upstream's answer go by: whether it ended as it should, and the tokens it says it used.
+
+The law: pure, and bytes pass unchanged. Of an event stream only whole events pass; what is begun is held back until its end
+comes, so that a stream that breaks can be ended by an error event that every client can read. Memory is bounded: the last
+few kilobytes are kept for the ending, an event is held back up to a limit.
+
+An event stream is whole when its last events say so: `[DONE]`; or, when the upstream closed properly, a finish reason, since
+some upstreams never say `[DONE]`. Anything else is an answer cut short, which a client must not take for a whole one.
+"""
+
+import json
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from relay_svc.plan import Usage
+
+TAIL: Final = 8192
+"""Bytes of an answer's end that are looked at: the last chunk of a stream, or the members after the choices."""
+MAX_HELD: Final = 256 << 10
+"""Most bytes of one event that are held back; an event beyond it passes as it comes."""
+
+_DONE: Final = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
+_ERROR: Final = re.compile(rb'(?:^|[\r\n])(?:event: ?error[\r\n]|data: ?\{\s*"error")')
+_FINISHED: Final = re.compile(rb'"(?:finish_reason|finishReason)"\s*:\s*"')
+_USAGE: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
+_BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\r\r")
+_LONGEST_BOUNDARY: Final = 3
+_DECODER: Final = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an answer ended: bytes still to be sent, whether it is whole, and whether the upstream itself said it failed."""
+
+    rest: bytes
+    whole: bool
+    told: bool = False
+
+
+class Watch(Protocol):
+    """Watches one answer."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes from the upstream; give those that go to the client now."""
+        ...
+
+    def end(self, *, clean: bool) -> Ending:
+        """Judge the answer once it ended; `clean` says that HTTP's own framing was whole."""
+        ...
+
+    def usage(self) -> Usage:
+        """Tell the tokens used, as far as the end of the answer shows them."""
+        ...
+
+
+class _Tail:
+    """The last bytes that went by."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size - len(self._chunks[0]) >= TAIL:
+            self._size -= len(self._chunks.popleft())
+
+    def read(self) -> bytes:
+        return b"".join(self._chunks)[-TAIL:]
+
+
+class PlainBody:
+    """An answer that is no event stream: whole when HTTP's framing says so."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._tail = _Tail()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Pass everything."""
+        self._tail.add(chunk)
+        return chunk
+
+    def end(self, *, clean: bool) -> Ending:
+        """Believe the framing."""
+        return Ending(b"", whole=clean)
+
+    def usage(self) -> Usage:
+        """Read the tokens from the body's last members."""
+        return _usage_in(self._tail.read())
+
+
+class EventStream:
+    """A stream of server-sent events, of which only whole ones pass."""
+
+    __slots__ = ("_held", "_tail")
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._tail = _Tail()
+        self._held = bytearray()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Pass the events that are whole now."""
+        if not self._held and chunk.endswith(b"\n\n"):  # nearly always: upstreams write event by event
+            self._tail.add(chunk)
+            return chunk
+        seen = max(0, len(self._held) - _LONGEST_BOUNDARY)
+        self._held += chunk
+        cut = max(_end_of_last(self._held, boundary, seen) for boundary in _BOUNDARIES)
+        if not cut and len(self._held) > MAX_HELD:
+            cut = len(self._held)
+        out = bytes(self._held[:cut])
+        del self._held[:cut]
+        if out:
+            self._tail.add(out)
+        return out
+
+    def end(self, *, clean: bool) -> Ending:
+        """Judge by the last events; an unfinished one is dropped unless it says that all is done."""
+        held = bytes(self._held)
+        text = self._tail.read() + held
+        if _ERROR.search(text):
+            return Ending(held if clean else b"", whole=clean, told=True)
+        if _DONE.search(text) or (clean and _FINISHED.search(text)):
+            return Ending(held, whole=True)
+        return Ending(b"", whole=False)
+
+    def usage(self) -> Usage:
+        """Read the tokens from the last events."""
+        return _usage_in(self._tail.read())
+
+
+def watch(content_type: bytes, content_encoding: bytes) -> Watch:
+    """Choose the watch for an answer; a compressed one cannot be read, so only its framing is judged."""
+    if content_type.lower().startswith(b"text/event-stream") and content_encoding in (b"", b"identity"):
+        return EventStream()
+    return PlainBody()
+
+
+def _end_of_last(data: bytearray, boundary: bytes, start: int) -> int:
+    found = data.rfind(boundary, start)
+    return 0 if found < 0 else found + len(boundary)
+
+
+def _usage_in(tail: bytes) -> Usage:
+    text = tail.decode("utf-8", "replace")
+    places = [match.end() for match in _USAGE.finditer(text)]
+    if not places:
+        return Usage()
+    try:
+        usage, _ = _DECODER.raw_decode(text, places[-1])
+    except (ValueError, RecursionError):
+        return Usage()
+    return Usage(
+        _count(usage, "prompt_tokens", "input_tokens"),
+        _count(usage, "completion_tokens", "output_tokens"),
+    )
+
+
+def _count(usage: dict[str, object], *names: str) -> int:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+            return value
+    return 0

@@ -1,0 +1,139 @@
+"""The relay's HTTP face: which path goes where, who asks, and the errors of all of them.
+
+The law: a request gets one answer and one log line. What goes wrong before the first byte is answered in OpenAI's
+shape; after it the connection is broken off.
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from relay_svc import errors, metrics, record
+from relay_svc.address import Network, client_address
+from relay_svc.chat import ChatCompletions
+from relay_svc.errors import HttpRefusal
+from relay_svc.exchange import ClientLeft, ClientStalled, Exchange
+from relay_svc.models import ModelList
+from relay_svc.record import Record
+from trunkline.auth import bearer
+from trunkline.secret import Secret
+from trunkline.serving import OPERATIONS, App, Receive, Scope, Send
+from trunkline.telemetry import get_logger
+
+log = get_logger()
+
+_CHAT: Final = "/v1/chat/completions"
+_MODELS: Final = "/v1/models"
+_LONGEST_KEY: Final = 256
+"""Longest API key that a router is asked about, in characters."""
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How requests come in."""
+
+    trusted: tuple[Network, ...]
+    """Proxies whose `X-Forwarded-For` is believed."""
+    client_timeout: float
+    """Longest wait for a client to take what is sent, in seconds."""
+    max_in_flight: int
+
+
+class Relay:
+    """The ASGI app."""
+
+    def __init__(self, chat: ChatCompletions, models: ModelList, operations: App, door: Door) -> None:
+        """Take what serves each path."""
+        self._chat, self._models, self._operations, self._door = chat, models, operations, door
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] in OPERATIONS:
+            await self._operations(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send, self._door.client_timeout)
+        noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange))
+        self._in_flight += 1
+        metrics.IN_FLIGHT.inc()
+        try:
+            await self._answer(exchange, noted)
+        finally:
+            self._in_flight -= 1
+            metrics.IN_FLIGHT.dec()
+            noted.close(exchange.status, exchange.sent, gone=exchange.gone)
+
+    async def _answer(self, exchange: Exchange, noted: Record) -> None:
+        try:
+            await self._serve(exchange, noted)
+        except ClientLeft:
+            pass
+        except ClientStalled:
+            noted.outcome = record.CLIENT_STALLED
+            exchange.break_off(abort=True)
+        except HttpRefusal as refusal:
+            await self._refuse(exchange, noted, refusal)
+        except Exception:
+            # The boundary: the client is told that it was us, the log says what.
+            log.exception("request failed", request_id=noted.request_id)
+            noted.outcome = record.FAILED
+            if exchange.started:
+                exchange.break_off()
+            else:
+                await self._refuse(exchange, noted, errors.internal())
+
+    async def _serve(self, exchange: Exchange, noted: Record) -> None:
+        path = exchange.path
+        if path == _CHAT:
+            _need(exchange, "POST")
+            api_key = _api_key(exchange)
+            if self._in_flight > self._door.max_in_flight:
+                raise errors.overloaded("requests are being served")
+            await self._chat.serve(exchange, noted, api_key)
+        elif path == _MODELS or path.startswith(_MODELS + "/"):
+            _need(exchange, "GET", "HEAD")
+            await self._models.serve(exchange, noted, _api_key(exchange), path[len(_MODELS) + 1 :])
+        else:
+            raise errors.not_found(path)
+
+    async def _refuse(self, exchange: Exchange, noted: Record, refusal: HttpRefusal) -> None:
+        if noted.outcome != record.FAILED:
+            noted.refuse(refusal)
+        headers = refusal.all_headers() + noted.headers(noted.begin_answer())
+        if refusal.revision is not None and noted.plan is None:
+            headers.append((b"x-trunkline-revision", refusal.revision.encode()))
+        body = b"" if exchange.method == "HEAD" else refusal.body(noted.request_id)
+        try:
+            await exchange.answer(refusal.status, headers, body)
+        except ClientStalled:
+            exchange.break_off(abort=True)
+
+    def _address(self, exchange: Exchange) -> str:
+        forwarded = (
+            [value for name, value in exchange.headers if name == b"x-forwarded-for"] if self._door.trusted else ()
+        )
+        return client_address(exchange.peer, forwarded, self._door.trusted)
+
+
+def _need(exchange: Exchange, *methods: str) -> None:
+    if exchange.method not in methods:
+        raise errors.method_not_allowed(exchange.method, ", ".join(methods))
+
+
+def _api_key(exchange: Exchange) -> Secret:
+    key = bearer(exchange.header(b"authorization"))
+    if not key:
+        raise errors.api_key_missing()
+    if len(key) > _LONGEST_KEY or not key.isascii():
+        raise errors.api_key_malformed()
+    return Secret(key)
+
+
+def _request_id(exchange: Exchange) -> str:
+    """Take the client's request id, or make one; what is not plainly an id is not repeated in logs and headers."""
+    given = exchange.header(b"x-request-id")
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,210 @@
+"""Every error that the relay itself says to a client, and the shape it says it in.
+
+The law: one table from reason to HTTP status, one place that writes the body. The body is what the official SDKs read,
+`{"error": {"message", "type", "param", "code"}}`, with `code` OpenAI's own word where there is one and the reason in lower
+case otherwise; our `reason`, `revision` and `request_id` stand beside it. An upstream's error is not made here: it is passed
+on as it came.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from relay_svc.plan import PickRefused
+from trunkline.errors import Reason
+
+Headers = list[tuple[bytes, bytes]]
+
+INVALID_REQUEST: Final = "invalid_request_error"
+SERVER_ERROR: Final = "server_error"
+_RETRY_AFTER: Final = 1
+"""Seconds; DESIGN: what cannot be proven now may be asked again in one."""
+
+
+class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
+    """An answer that is an error of the relay's own.
+
+    `retry_after` is in seconds. `retry` tells SDKs that retry by status whether that makes sense (None: as they like).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry: bool | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Keep what the client is told; `code` is the reason in lower case unless given."""
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.param = param
+        self.code = code or reason.lower()
+        self.retry = retry
+        self.headers = list(headers)
+        self.revision: str | None = None
+
+    def body(self, request_id: str) -> bytes:
+        """Write the error as OpenAI's clients read it."""
+        error: dict[str, object] = {
+            "message": str(self),
+            "type": INVALID_REQUEST if self.status < 500 else SERVER_ERROR,  # noqa: PLR2004 - HTTP
+            "param": self.param,
+            "code": self.code,
+            "reason": self.reason,
+            "request_id": request_id,
+        }
+        if self.revision is not None:
+            error["revision"] = int(self.revision) if self.revision.isdigit() else self.revision
+        return msgspec.json.encode({"error": error})
+
+    def all_headers(self) -> Headers:
+        """Give the headers that go with the status."""
+        headers: Headers = [(b"content-type", b"application/json"), *self.headers]
+        if self.status == 401:  # noqa: PLR2004 - HTTP
+            headers.append((b"www-authenticate", b"Bearer"))
+        if self.retry is True:
+            headers.append((b"retry-after", b"%d" % _RETRY_AFTER))
+        if self.retry is False:
+            headers.append((b"x-should-retry", b"false"))  # the official SDKs heed it
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    status: int
+    code: str | None = None
+    param: str | None = None
+    retry: bool | None = None
+
+
+_ROWS: Final = {
+    Reason.API_KEY_UNKNOWN: _Row(401, "invalid_api_key"),
+    Reason.API_KEY_DISABLED: _Row(401, "invalid_api_key"),
+    Reason.API_KEY_EXPIRED: _Row(401, "invalid_api_key"),
+    Reason.MODEL_NOT_ALLOWED: _Row(403, param="model"),
+    Reason.ADDRESS_NOT_ALLOWED: _Row(403),
+    Reason.MODEL_UNKNOWN: _Row(404, "model_not_found", "model"),
+    Reason.MODEL_NOT_IN_GROUP: _Row(404, "model_not_found", "model"),
+    Reason.INVALID_FIELDS: _Row(400),
+    Reason.NO_CHANNEL: _Row(503, param="model", retry=False),
+    Reason.UNVERIFIED: _Row(503, retry=True),
+    Reason.NOT_READY: _Row(503, retry=True),
+    Reason.STALE: _Row(503, retry=True),
+    Reason.DRAINING: _Row(503, retry=True),
+    Reason.OVERLOADED: _Row(503, retry=True),
+}
+
+
+def of_pick(refused: PickRefused) -> HttpRefusal:
+    """Say a router's refusal over HTTP. What the client cannot help (a token the router refuses) shows no details."""
+    row = _ROWS.get(refused.reason) if refused.reason else None
+    if row is None or refused.reason is None:
+        return internal()
+    refusal = HttpRefusal(row.status, refused.reason, str(refused), param=row.param, code=row.code, retry=row.retry)
+    refusal.revision = refused.metadata.get("revision")
+    return refusal
+
+
+def internal() -> HttpRefusal:
+    """An unforeseen fault; the log has it under the request id."""
+    return HttpRefusal(
+        500, "INTERNAL", "the relay failed; the fault is logged under this request id", code="internal_error"
+    )
+
+
+def overloaded(what: str) -> HttpRefusal:
+    """More work than the bound allows."""
+    return HttpRefusal(503, Reason.OVERLOADED, f"too many {what}: try again", retry=True)
+
+
+def routers_unreachable() -> HttpRefusal:
+    """No router answered in time."""
+    return HttpRefusal(503, "ROUTER_UNREACHABLE", "no router answered in time: try again", retry=True)
+
+
+def api_key_missing() -> HttpRefusal:
+    """No bearer token."""
+    message = "give an API key in the header `Authorization: Bearer …`"
+    return HttpRefusal(401, "API_KEY_MISSING", message, code="invalid_api_key")
+
+
+def api_key_malformed() -> HttpRefusal:
+    """A bearer token that can be no API key."""
+    return HttpRefusal(401, Reason.API_KEY_UNKNOWN, "this is no API key", code="invalid_api_key")
+
+
+def bad_body(message: str, param: str | None) -> HttpRefusal:
+    """A body that cannot be routed."""
+    return HttpRefusal(400, "INVALID_BODY", message, param=param, code="invalid_body")
+
+
+def body_too_large(limit: int) -> HttpRefusal:
+    """More bytes than are read."""
+    return HttpRefusal(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes", code="request_too_large")
+
+
+def body_too_slow(seconds: float) -> HttpRefusal:
+    """A body that did not come in time."""
+    return HttpRefusal(
+        408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s", headers=[(b"connection", b"close")]
+    )
+
+
+def encoded_body() -> HttpRefusal:
+    """A compressed body."""
+    message = "a body with a content-encoding is not taken: send it as it is"
+    return HttpRefusal(415, "CONTENT_ENCODING", message, code="unsupported_content_encoding")
+
+
+def not_found(path: str) -> HttpRefusal:
+    """No such path."""
+    return HttpRefusal(404, "PATH_UNKNOWN", f"no such path: {path[:128]}", code="unknown_url")
+
+
+def method_not_allowed(method: str, allowed: str) -> HttpRefusal:
+    """A path that takes another method."""
+    message = f"this path takes {allowed}, not {method}"
+    return HttpRefusal(405, "METHOD_NOT_ALLOWED", message, headers=[(b"allow", allowed.encode())])
+
+
+def no_such_model(model: str) -> HttpRefusal:
+    """A model that this key may not use, or that is none."""
+    message = f"the model {model[:128]!r} does not exist or is not served for this API key"
+    return HttpRefusal(404, Reason.MODEL_UNKNOWN, message, code="model_not_found", param="model")
+
+
+def upstream_unreachable() -> HttpRefusal:
+    """No candidate could be connected to."""
+    return HttpRefusal(502, "UPSTREAM_UNREACHABLE", "no upstream for this model could be reached")
+
+
+def upstream_broken() -> HttpRefusal:
+    """The last candidate's connection broke, or spoke no HTTP."""
+    return HttpRefusal(502, "UPSTREAM_BROKEN", "the upstream broke off before it answered")
+
+
+def upstream_redirects() -> HttpRefusal:
+    """The last candidate pointed elsewhere; a relay does not follow, since the channel key would go along."""
+    return HttpRefusal(502, "UPSTREAM_REDIRECTS", "the upstream answered with a redirect, which is not followed")
+
+
+def upstream_timeout() -> HttpRefusal:
+    """The upstream has the request and did not answer in time; it may still be working on it, so do not retry blindly."""
+    return HttpRefusal(504, "UPSTREAM_TIMEOUT", "the upstream did not answer in time", retry=False)
+
+
+def deadline_exceeded() -> HttpRefusal:
+    """The request's own deadline passed before anything was sent to the client."""
+    return HttpRefusal(504, "DEADLINE_EXCEEDED", "the request took longer than the relay allows", retry=False)
+
+
+def going_down() -> HttpRefusal:
+    """The relay stops and could not wait longer."""
+    return HttpRefusal(503, Reason.DRAINING, "the relay is going down: try again", retry=True)

@@ -1,0 +1,115 @@
+"""Which headers cross the relay, each way.
+
+The law: pure. Hop-by-hop headers end here (RFC 9110, 7.6.1), those that `Connection` names too. Private ones do as well: what
+a client says about itself or its credentials never reaches an upstream, and what an upstream says about the account behind
+a channel never reaches a client. Framing is made anew on each side.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+Headers = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_NOT_SENT_UP: Final = _HOP_BY_HOP | {
+    # Credentials: the channel's own go instead.
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"x-goog-api-key",
+    b"cookie",
+    b"openai-organization",
+    b"openai-project",
+    # Who the client is.
+    b"forwarded",
+    b"via",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"true-client-ip",
+    b"origin",
+    b"referer",
+    # Made anew. Encodings too: the relay reads the ends of answers, so it asks for them as they are.
+    b"host",
+    b"content-length",
+    b"content-encoding",
+    b"accept-encoding",
+    b"expect",
+    b"x-request-id",
+}
+_NOT_SENT_UP_PREFIXES: Final = (b"x-forwarded-", b"cf-", b"x-trunkline-", b"sec-", b"access-control-")
+_NOT_SENT_DOWN: Final = _HOP_BY_HOP | {
+    # The account behind the channel.
+    b"set-cookie",
+    b"openai-organization",
+    b"openai-project",
+    b"anthropic-organization-id",
+    b"www-authenticate",
+    # The upstream's own site, which the client is not talking to.
+    b"location",
+    b"server",
+    b"via",
+    b"alt-svc",
+    b"strict-transport-security",
+    b"nel",
+    b"report-to",
+    b"content-security-policy",
+    # Made anew.
+    b"date",
+    b"x-request-id",
+}
+_NOT_SENT_DOWN_PREFIXES: Final = (b"x-trunkline-", b"cf-", b"access-control-")
+
+
+def to_upstream(
+    client: Iterable[tuple[bytes, bytes]], request_id: str, key: str | None, overrides: Mapping[str, str]
+) -> Headers:
+    """Give the headers of an upstream request; `overrides` win over all but framing."""
+    own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode())]
+    if key:
+        own.append((b"authorization", b"Bearer " + key.encode()))
+    ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
+    set_here = {name for name, _ in ours}
+    passed = [
+        pair
+        for pair in _end_to_end(client, _NOT_SENT_UP)
+        if pair[0] not in set_here and not pair[0].startswith(_NOT_SENT_UP_PREFIXES)
+    ]
+    passed.extend(pair for pair in own if pair[0] not in set_here)
+    passed.extend(pair for pair in ours if pair[0] not in _FRAMING)
+    return passed
+
+
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+
+
+def to_client(upstream: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Give the headers of an upstream's answer that the client gets."""
+    return [pair for pair in _end_to_end(upstream, _NOT_SENT_DOWN) if not pair[0].startswith(_NOT_SENT_DOWN_PREFIXES)]
+
+
+def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """Give the value of the first header of a lower-case name; empty when there is none."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return b""
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> Headers:
+    lowered = [(name.lower(), value) for name, value in headers]
+    for name, value in lowered:
+        if name == b"connection":
+            dropped = dropped | {token.strip().lower() for token in value.split(b",")}
+    return [pair for pair in lowered if pair[0] not in dropped]

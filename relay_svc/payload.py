@@ -1,0 +1,159 @@
+"""The body of a chat request: what routing needs of it, and the bytes to send on.
+
+The law: pure. The client's own bytes go on; a mapped model is spliced into them, and nothing is written anew unless the
+channel overrides parameters. The top-level `model` must be there once, under any spelling: a body that names it twice (or
+as `Model`, which upstreams written in Go take for the same) could show one model to the allow-list and another upstream.
+
+Finding the one `model` member must cost no more than reading the body, in C, whatever the body holds. So its key is looked
+for as text first: when `"model"` stands once and no escape could spell it, that is it. Otherwise every such text is brought
+to the plain spelling, and the last that is a top-level key is found by hiding ever fewer of them from the parser.
+"""
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+_MAX_MENTIONS: Final = 10_000
+"""Most strings in one body that spell `model`; past it the search would be worth an attack."""
+_UTF8_SLICE: Final = 1 << 20  # bytes decoded at a time, so that checking a large body needs little memory
+_PLAIN: Final = b'"model"'
+_HIDDEN: Final = b'"modeX"'  # as long, and no field of `_Head`
+_MENTION: Final = re.compile(
+    rb'"(?:[mM]|\\u00[46][dD])(?:[oO]|\\u00[46][fF])(?:[dD]|\\u00[46]4)(?:[eE]|\\u00[46]5)(?:[lL]|\\u00[46][cC])"'
+)
+_VALUE: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")', re.DOTALL)
+
+
+class PayloadFault(ValueError):  # noqa: N818 - the client's fault, said as it is
+    """A body that cannot be routed; `param` is the member at fault, if one is."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        """Keep the sentence for the client and the member's name."""
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A chat request's body: the bytes, the model asked for, where its value stands, and whether it asks for a stream."""
+
+    body: bytes
+    model: str
+    span: tuple[int, int]
+    stream: bool
+
+    def addressed_to(self, model: str, overrides: str = "") -> bytes:
+        """Give the body for an upstream's model; `overrides` is a JSON object whose members replace those of the body.
+
+        Raises ValueError when the overrides are no JSON object.
+        """
+        if overrides:
+            return self._rewritten(model, overrides)
+        if model == self.model:
+            return self.body
+        start, end = self.span
+        return b"".join((self.body[:start], msgspec.json.encode(model), self.body[end:]))
+
+    def _rewritten(self, model: str, overrides: str) -> bytes:
+        members: dict[str, Any] = _MEMBERS.decode(self.body)
+        members["model"] = model
+        members.update(_MEMBERS.decode(overrides))
+        return msgspec.json.encode(members)
+
+
+class _Head(msgspec.Struct):
+    model: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    stream: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def parse(body: bytes) -> Payload:
+    """Read what routing needs. Raises PayloadFault."""
+    head = _head_of(body)
+    if head.model is msgspec.UNSET:
+        raise PayloadFault("you must provide a model", "model")
+    raw_model = bytes(head.model)
+    if not raw_model.startswith(b'"'):
+        raise PayloadFault("model must be a string", "model")
+    if not _is_utf8(body):
+        raise PayloadFault("the body is not UTF-8")
+    key_end = _key_end(body)
+    value = _VALUE.match(body, key_end)
+    if value is None or value[1] != raw_model.strip():  # pragma: no cover - the search and the parser disagree
+        raise PayloadFault("model could not be found", "model")
+    model: str = msgspec.json.decode(raw_model)
+    if not model:
+        raise PayloadFault("you must provide a model", "model")
+    return Payload(
+        body, model, value.span(1), stream=head.stream is not msgspec.UNSET and bytes(head.stream) == b"true"
+    )
+
+
+def _head_of(body: bytes | bytearray) -> _Head:
+    try:
+        return _HEAD.decode(body)
+    except msgspec.ValidationError:
+        raise PayloadFault("the body must be a JSON object") from None
+    except msgspec.DecodeError as fault:
+        raise PayloadFault(f"the body is not valid JSON: {fault}") from None
+    except UnicodeDecodeError:
+        raise PayloadFault("the body is not UTF-8") from None
+    except RecursionError:
+        raise PayloadFault("the body is nested too deeply") from None
+
+
+def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(body)
+    try:
+        for start in range(0, len(view), _UTF8_SLICE):
+            decoder.decode(view[start : start + _UTF8_SLICE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _key_end(body: bytes) -> int:
+    """Find where the key of the one top-level `model` ends, in a valid object that has one. Raises PayloadFault."""
+    lowered = body.lower()
+    if lowered.count(_PLAIN) == 1 and b"\\u006" not in lowered and b"\\u004" not in lowered:
+        # One mention under any case: it is the key that the parser found.
+        return body.index(_PLAIN) + len(_PLAIN)
+    mentions = [match.span() for match in _MENTION.finditer(body)]
+    if len(mentions) > _MAX_MENTIONS:
+        raise PayloadFault("the body mentions model too often", "model")
+    return _search(body, mentions)
+
+
+def _search(body: bytes, mentions: list[tuple[int, int]]) -> int:
+    plain = bytearray(body)
+    for start, end in mentions:
+        # Brought to one spelling; what an escape took more is blank, which JSON allows after any string.
+        plain[start:end] = _PLAIN.ljust(end - start)
+    low, high = 0, len(mentions) - 1  # the last top-level key is one of these
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _shows_model(plain, mentions[:middle]):
+            low = middle
+        else:
+            high = middle - 1
+    if _shows_model(plain, mentions[low : low + 1]):
+        raise PayloadFault("model is given more than once", "model")
+    return mentions[low][1]
+
+
+def _shows_model(plain: bytearray, hidden: list[tuple[int, int]]) -> bool:
+    """Tell whether a top-level `model` is left when some mentions are hidden."""
+    masked = bytearray(plain)
+    for start, _ in hidden:
+        masked[start : start + len(_HIDDEN)] = _HIDDEN
+    return _head_of(masked).model is not msgspec.UNSET

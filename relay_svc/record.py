@@ -1,0 +1,181 @@
+"""What happened to one request: gathered along its way, and told once, at its end, as one log line and the metrics.
+
+The law: names, numbers and ids only. No header, body or key comes near a record.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from relay_svc import metrics
+from relay_svc.errors import Headers, HttpRefusal
+from relay_svc.plan import NO_USAGE, Candidate, Outcome, Plan, Result, Routers, Usage
+from trunkline.telemetry import DISTRIBUTOR, get_logger
+
+log = get_logger()
+
+SERVED = "served"
+UPSTREAM_ERROR = "upstream_error"
+REFUSED = "refused"
+BROKEN = "broken"
+CLIENT_LEFT = "client_left"
+CLIENT_STALLED = "client_stalled"
+ABANDONED = "abandoned"
+FAILED = "failed"
+
+now = time.perf_counter
+
+
+@dataclass(slots=True)
+class Record:
+    """One request. Times in seconds by `now`."""
+
+    request_id: str
+    path: str
+    client_address: str
+    start: float = field(default_factory=now)
+    body_end: float = 0.0
+    """When the request had been read."""
+    upstream_wait: float = 0.0
+    """Time before the first byte spent waiting for upstreams."""
+    first_byte: float = 0.0
+    """When the first byte went to the client; 0 before."""
+    model: str = ""
+    stream: bool = False
+    bytes_in: int = 0
+    plan: Plan | None = None
+    channels: list[int] = field(default_factory=list)
+    """The channels tried, in order."""
+    outcome: str = ABANDONED
+    """What is told unless something better is known."""
+    reason: str = ""
+    usage: Usage = NO_USAGE
+
+    def begin_answer(self) -> float:
+        """Note that the first byte goes out; gives the relay's own share of the time to it, in seconds."""
+        self.first_byte = now()
+        return max(0.0, self.first_byte - (self.body_end or self.start) - self.upstream_wait)
+
+    def headers(self, overhead: float) -> Headers:
+        """Give the relay's own headers of the answer."""
+        headers: Headers = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-trunkline-overhead-ms", b"%.3f" % (overhead * 1e3)),
+        ]
+        if self.plan is not None:
+            headers += [
+                (b"x-trunkline-attempts", b"%d" % len(self.channels)),
+                (b"x-trunkline-revision", b"%d" % self.plan.revision),
+            ]
+            if self.channels:
+                headers.append((b"x-trunkline-channel-id", b"%d" % self.channels[-1]))
+            if self.plan.degraded:
+                headers.append((b"x-trunkline-degraded", b"age=%.1f" % self.plan.snapshot_age))
+        return headers
+
+    def refuse(self, refusal: HttpRefusal) -> None:
+        """Note an error of the relay's own."""
+        self.outcome, self.reason = REFUSED, refusal.reason
+
+    def close(self, status: int, sent: int, *, gone: bool) -> None:
+        """Tell it all; `status` and `sent` (bytes) are what the client got, `gone` says that it left."""
+        end = now()
+        if gone:
+            self.outcome = CLIENT_LEFT
+            metrics.CLIENTS_GONE.inc()
+        metrics.REQUESTS.labels(self.outcome, str(status)).inc()
+        metrics.REQUEST_SECONDS.observe(end - self.start)
+        if self.first_byte:
+            metrics.FIRST_BYTE_SECONDS.observe(self.first_byte - self.start)
+        self._log(end, status, sent)
+
+    def _log(self, end: float, status: int, sent: int) -> None:
+        facts: dict[str, object] = {
+            "request_id": self.request_id,
+            "path": self.path,
+            "status": status,
+            "outcome": self.outcome,
+            "client_address": self.client_address,
+            "duration_ms": _ms(end - self.start),
+            "bytes_in": self.bytes_in,
+            "bytes_out": sent,
+        }
+        if self.reason:
+            facts["reason"] = self.reason
+        if self.model:
+            facts |= {"model": self.model[:256], "stream": self.stream}
+        if self.first_byte:
+            overhead = self.first_byte - (self.body_end or self.start) - self.upstream_wait
+            facts |= {"ttfb_ms": _ms(self.first_byte - self.start), "overhead_ms": _ms(overhead)}
+        if self.plan is not None:
+            facts |= {
+                "group": self.plan.group,
+                "api_key_id": self.plan.api_key_id,
+                "channel_ids": self.channels,
+                "attempts": len(self.channels),
+                "decision_id": self.plan.decision_id,
+                "revision": self.plan.revision,
+                "router": self.plan.router,
+            }
+        if self.usage != NO_USAGE:
+            facts |= {"input_tokens": self.usage.input_tokens, "output_tokens": self.usage.output_tokens}
+        tell = log.warning if self.outcome in (BROKEN, FAILED, ABANDONED, CLIENT_STALLED) or status >= 500 else log.info  # noqa: PLR2004 - HTTP
+        tell(f"{DISTRIBUTOR} {self.outcome}", **facts)
+
+
+def _ms(span: float) -> float:
+    return round(span * 1e3, 3)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt on one candidate, told to the router that named it."""
+
+    record: Record
+    plan: Plan
+    candidate: Candidate
+    number: int
+    start: float = field(default_factory=now)
+    first_byte: float = 0.0
+    status: int = 0
+    code: str = ""
+    streamed: bool = False
+    ended: bool = False
+
+    def end(self, routers: Routers, result: Result, usage: Usage = NO_USAGE) -> None:
+        """Tell how it ended, the first time this is called."""
+        if self.ended:
+            return
+        self.ended = True
+        end = now()
+        metrics.ATTEMPTS.labels(result.value.lower()).inc()
+        routers.report(
+            self.plan.router,
+            Outcome(
+                decision_id=self.plan.decision_id,
+                request_id=self.record.request_id,
+                attempt=self.number,
+                channel_id=self.candidate.channel_id,
+                key_id=self.candidate.key_id,
+                model=self.record.model,
+                result=result,
+                http_status=self.status,
+                error_code=self.code,
+                first_byte_seconds=self.first_byte - self.start if self.first_byte else None,
+                total_seconds=end - self.start,
+                end_time=time.time(),
+                streamed=self.streamed,
+                usage=usage,
+            ),
+        )
+        if result is Result.SUCCESS:
+            self._measure(end, usage)
+
+    def _measure(self, end: float, usage: Usage) -> None:
+        labels = (self.plan.matched_model, self.candidate.provider)
+        metrics.GEN_AI_DURATION.labels(*labels).observe(end - self.start)
+        if self.streamed:
+            metrics.GEN_AI_FIRST_TOKEN.labels(*labels).observe(self.first_byte - self.start)
+        if usage.input_tokens:
+            metrics.GEN_AI_TOKENS.labels("input", *labels).observe(usage.input_tokens)
+        if usage.output_tokens:
+            metrics.GEN_AI_TOKENS.labels("output", *labels).observe(usage.output_tokens)

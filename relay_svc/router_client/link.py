@@ -1,0 +1,175 @@
+"""One router: its connection, its state, and its return after a loss.
+
+The law: a link is up from the router's first answers (a status, and an empty message on the pick stream) until anything on
+it breaks; then everything asked of it fails at once and it is dialled anew, with growing, jittered pauses. A router that
+hangs is a router lost: its status is asked for at intervals, each time with a deadline.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import grpc
+
+from relay_svc import metrics
+from relay_svc.plan import Models
+from relay_svc.router_client.outcomes import OutcomeStream
+from relay_svc.router_client.picks import PickStream, Result, StreamBroke
+from relay_svc.router_client.wire import models_from, refused_from
+from trunkline.rpc import dial, read_error
+from trunkline.secret import Secret
+from trunkline.service_settings import Tls
+from trunkline.telemetry import get_logger
+from trunkline.v1 import router_pb2 as pb
+from trunkline.v1 import router_pb2_grpc
+
+log = get_logger()
+
+_LOST: Final = (grpc.aio.AioRpcError, StreamBroke, TimeoutError, EOFError, asyncio.InvalidStateError)
+"""How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What every link is given. Times in seconds."""
+
+    token: Secret
+    tls: Tls | None = None
+    answer_limit: float = 1.0
+    """Longest wait for the answer to a message or a status call."""
+    status_interval: float = 2.0
+    outcome_bound: int = 8192
+
+
+class Standing(IntEnum):
+    """How gladly a router is asked: least first."""
+
+    SERVING = 0
+    DEGRADED = 1
+    NOT_SERVING = 2
+    """Starting or draining: asked only when there is no other."""
+    DOWN = 3
+
+
+_STANDING: Final = {
+    pb.ROUTER_STATE_SERVING: Standing.SERVING,
+    pb.ROUTER_STATE_DEGRADED: Standing.DEGRADED,
+}
+
+
+class Link:
+    """One router."""
+
+    def __init__(self, address: str, settings: LinkSettings, changed: Callable[["Link"], None]) -> None:
+        """Take the router's address; `changed` is called whenever its standing, its id or its peers may have changed."""
+        self.address = address
+        self.router_id = ""
+        self.peers: dict[str, str] = {}
+        """Addresses of the routers that this one names, by id."""
+        self._standing = Standing.DOWN
+        self.outcomes = OutcomeStream(settings.outcome_bound, settings.answer_limit)
+        self._settings = settings
+        self._changed = changed
+        self._picks = PickStream(settings.answer_limit)
+        self._stub: Any = None
+        self._metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def standing(self) -> Standing:
+        """How gladly to ask here; DOWN from the moment the pick stream broke."""
+        return Standing.DOWN if self._picks.broken else self._standing
+
+    @property
+    def in_flight(self) -> int:
+        """How many picks wait here."""
+        return self._picks.in_flight
+
+    async def ask(self, pick: pb.Pick, time_limit: float) -> Result:
+        """Ask one pick. Raises StreamBroke."""
+        result = await self._picks.ask(pick, time_limit)
+        if result.HasField("plan") and result.plan.degraded and self.standing is Standing.SERVING:
+            self._stand(Standing.DEGRADED)  # sooner than its next status would tell
+        return result
+
+    async def models(self, api_key: Secret, client_address: str, time_limit: float) -> Models:
+        """List a key's models. Raises PickRefused, StreamBroke."""
+        if self._stub is None:
+            raise StreamBroke
+        request = pb.ListModelsRequest(api_key=api_key.reveal(), client_address=client_address)
+        try:
+            return models_from(await self._stub.ListModels(request, metadata=self._metadata, timeout=time_limit))
+        except grpc.aio.AioRpcError as error:
+            refusal = read_error(error)
+            if refusal.reason is None:
+                raise StreamBroke from None
+            raise refused_from(refusal) from None
+
+    async def run(self) -> None:
+        """Keep the link up, until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            was_up = False
+            try:
+                await self._live()
+            except* _LOST as lost:
+                was_up = self._standing is not Standing.DOWN
+                if was_up:
+                    log.warning("router lost", router=self.address, fault=_fault(lost))
+            finally:
+                self._stub = None
+                self._stand(Standing.DOWN)
+            pause = _FIRST_PAUSE if was_up else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads returns, guards nothing
+
+    async def _live(self) -> None:
+        dialled = dial(self.address, self._settings.token, self._settings.tls)
+        try:
+            stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
+            self._metadata = dialled.metadata
+            standing = await self._status(stub)
+            self._picks = PickStream(self._settings.answer_limit)
+
+            def opened() -> None:
+                self._stub = stub
+                self._stand(standing)
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._picks.run(stub.PickChannels(metadata=dialled.metadata), opened))
+                tasks.create_task(self.outcomes.run(stub.ReportOutcomes(metadata=dialled.metadata)))
+                tasks.create_task(self._watch(stub))
+        finally:
+            await dialled.channel.close()
+
+    async def _watch(self, stub: Any) -> None:
+        while True:
+            await asyncio.sleep(self._settings.status_interval * random.uniform(0.8, 1.2))  # noqa: S311 - as above
+            standing = await self._status(stub)
+            if self._stub is not None:
+                self._stand(standing)
+
+    async def _status(self, stub: Any) -> Standing:
+        status = await stub.GetRouterStatus(
+            pb.GetRouterStatusRequest(), metadata=self._metadata, timeout=self._settings.answer_limit
+        )
+        self.router_id = status.router_id
+        self.peers = {peer.router_id: peer.address for peer in status.peers if peer.address}
+        return _STANDING.get(status.state, Standing.NOT_SERVING)
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing = standing
+        metrics.ROUTER_UP.labels(self.address).set(standing is not Standing.DOWN)
+        self._changed(self)
+
+
+def _fault(group: BaseExceptionGroup[BaseException]) -> str:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _fault(first)
+    if isinstance(first, grpc.aio.AioRpcError):
+        return f"{first.code().name}: {first.details()}"
+    return type(first).__name__

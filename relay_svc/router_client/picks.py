@@ -1,0 +1,108 @@
+"""One long-lived `PickChannels` stream: all picks of an event-loop turn in one message, one message in flight.
+
+The law: an ask ends with an answer or with `StreamBroke`, never in silence. The router answers every message at once, naming
+the picks it will decide later; a message that goes unanswered for `answer_limit` breaks the stream, so that its picks can be
+asked elsewhere. How long a deferred pick may take is its asker's business.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+
+from relay_svc.router_client.wire import duration
+from trunkline.v1 import router_pb2 as pb
+
+MAX_BATCH: Final = 1024
+"""Most picks of one message: the protocol's bound."""
+
+Result = pb.PickChannelsResponse.Result
+
+
+class StreamBroke(Exception):  # noqa: N818 - a state: ask elsewhere
+    """The stream ended before the answer came."""
+
+
+class PickStream:
+    """One stream's worth of picks; a broken stream is thrown away with it."""
+
+    def __init__(self, answer_limit: float) -> None:
+        """Take the longest wait for the answer to a message, in seconds."""
+        self._answer_limit = answer_limit
+        self._ids = itertools.count(1)
+        self._outbox: list[pb.PickChannelsRequest.Item] = []
+        self._waiting: dict[int, asyncio.Future[Result]] = {}
+        self._wake = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._broken = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many picks wait for their answers."""
+        return len(self._waiting)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the stream is over."""
+        return self._broken
+
+    async def ask(self, pick: pb.Pick, time_limit: float) -> Result:
+        """Ask one pick; the router may take `time_limit` seconds to prove its answer. Raises StreamBroke."""
+        if self._broken:
+            raise StreamBroke
+        number = next(self._ids)
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=duration(time_limit)))
+        self._wake.set()
+        try:
+            return await answer
+        finally:
+            self._waiting.pop(number, None)
+
+    async def run(self, call: Any, opened: Callable[[], None]) -> None:
+        """Carry picks over a call until it breaks; `opened` is called once the router has answered a first, empty message.
+
+        Always ends by raising: StreamBroke, TimeoutError, a gRPC error or cancellation, alone or in a group.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(call), name="read answers")
+                await self._exchange(call, [])
+                opened()
+                await self._write(call)
+        finally:
+            call.cancel()
+            self._broken = True
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(StreamBroke())
+
+    async def _write(self, call: Any) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while batch := self._next_batch():
+                await self._exchange(call, batch)
+
+    def _next_batch(self) -> list[pb.PickChannelsRequest.Item]:
+        batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
+        return [item for item in batch if item.id in self._waiting]  # whoever gave up is not asked for
+
+    async def _exchange(self, call: Any, batch: list[pb.PickChannelsRequest.Item]) -> None:
+        self._answered.clear()
+        async with asyncio.timeout(self._answer_limit):
+            await call.write(pb.PickChannelsRequest(items=batch))
+            await self._answered.wait()
+
+    async def _read(self, call: Any) -> None:
+        while (response := await call.read()) is not grpc.aio.EOF:
+            for result in response.results:
+                answer = self._waiting.get(result.id)
+                if answer is not None and not answer.done():
+                    answer.set_result(result)
+            if response.answers_request:
+                self._answered.set()
+        raise StreamBroke

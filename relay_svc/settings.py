@@ -1,0 +1,124 @@
+"""The relay's settings. The law: every limit has a default that is safe to run with."""
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from relay_svc.address import Network
+from relay_svc.plan import TimeLimits
+from trunkline.secret import Secret
+from trunkline.service_settings import Process, Tls
+from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+
+
+def _networks(texts: tuple[str, ...]) -> str | None:
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            return f"{text!r} is neither an address nor a network such as 10.0.0.0/8"
+    return None
+
+
+def _addresses(texts: tuple[str, ...]) -> str | None:
+    for text in texts:
+        try:
+            if Listen.parse(text).port == 0:
+                return f"{text!r} names no port"
+        except ValueError as fault:
+            return f"{text!r} is {fault}"
+    return None if texts else "names no router"
+
+
+_MOST_CANDIDATES = 16  # of a plan: the protocol's bound
+
+
+def _at_most_16(count: int) -> str | None:
+    return None if 1 <= count <= _MOST_CANDIDATES else f"{count} is not between 1 and {_MOST_CANDIDATES}"
+
+
+@dataclass(frozen=True)
+class Settings(Process, Tls):
+    """What the relay is told by its environment."""
+
+    service_token: Secret = setting(
+        "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token for the routers: `pick`, `credentials`."
+    )
+    listen: Listen = setting("TRUNKLINE_RELAY_LISTEN", Listen("127.0.0.1", 3000), "Where clients connect (HTTP).")
+    routers: tuple[str, ...] = setting(
+        "TRUNKLINE_RELAY_ROUTERS",
+        ("127.0.0.1:50051",),
+        "Routers to begin with; they name their peers.",
+        check=_addresses,
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        "TRUNKLINE_RELAY_TRUSTED_PROXIES", (), "Networks whose `X-Forwarded-For` is believed.", check=_networks
+    )
+    max_body_bytes: int = setting("TRUNKLINE_RELAY_MAX_BODY_BYTES", 64 << 20, "Largest request body.", check=positive)
+    max_header_bytes: int = setting(
+        "TRUNKLINE_RELAY_MAX_HEADER_BYTES", 64 << 10, "Largest request head.", check=positive
+    )
+    max_headers: int = setting("TRUNKLINE_RELAY_MAX_HEADERS", 128, "Most headers of a request.", check=positive)
+    max_in_flight: int = setting(
+        "TRUNKLINE_RELAY_MAX_IN_FLIGHT", 10_000, "Most requests served at once; more get 503.", check=positive
+    )
+    max_waiting_picks: int = setting(
+        "TRUNKLINE_RELAY_MAX_WAITING_PICKS", 4096, "Most picks waiting for routers; more get 503.", check=positive
+    )
+    max_attempts: int = setting(
+        "TRUNKLINE_RELAY_MAX_ATTEMPTS",
+        3,
+        "Most candidates tried for a request.",
+        check=_at_most_16,
+    )
+    max_connections: int = setting(
+        "TRUNKLINE_RELAY_MAX_CONNECTIONS", 2000, "Most connections to upstreams, over all of them.", check=positive
+    )
+    max_idle_connections: int = setting(
+        "TRUNKLINE_RELAY_MAX_IDLE_CONNECTIONS", 500, "Most of those kept open for reuse.", check=positive
+    )
+    client_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_CLIENT_TIMEOUT",
+        Seconds(60.0),
+        "Longest wait for a client: for its head, its body, or to take what is sent.",
+        check=positive,
+    )
+    pick_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_PICK_TIMEOUT", Seconds(5.0), "Longest wait for a plan, over all routers asked.", check=positive
+    )
+    retry_window: Seconds = setting(
+        "TRUNKLINE_RELAY_RETRY_WINDOW", Seconds(60.0), "Time after which no further candidate is tried.", check=positive
+    )
+    connect_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_CONNECT_TIMEOUT", Seconds(5.0), "An attempt: until connected.", check=positive
+    )
+    first_byte_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_FIRST_BYTE_TIMEOUT",
+        Seconds(300.0),
+        "An attempt: from the request sent to the first byte; an answer that is not streamed is made in this time.",
+        check=positive,
+    )
+    idle_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_IDLE_TIMEOUT", Seconds(120.0), "An attempt: between two reads of the answer.", check=positive
+    )
+    total_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_TOTAL_TIMEOUT",
+        Seconds(3600.0),
+        "A whole request, all attempts and the stream.",
+        check=positive,
+    )
+
+    @property
+    def limits(self) -> TimeLimits:
+        """An attempt's limits, where its channel sets none."""
+        return TimeLimits(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.total_timeout)
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """The trusted proxies, read."""
+        return tuple(ip_network(text, strict=False) for text in self.trusted_proxies)
+
+    def faults(self) -> list[SettingFault]:
+        """Find what is at fault between settings."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            return [SettingFault("TRUNKLINE_TLS_CERT", "goes together with TRUNKLINE_TLS_KEY")]
+        return []

@@ -1,0 +1,80 @@
+"""The port to upstreams: send one request, read one answer.
+
+    UpstreamFailure
+    ├── ConnectFailed     no connection: refused, unreachable, no such host, TLS, or none free here
+    ├── ConnectTimeout    a limit ran out before the request was sent whole
+    ├── ReadTimeout       a limit ran out after it
+    └── BrokenAnswer      the connection broke, or what came was no HTTP
+
+The law: bytes as they are on the wire, no redirect followed, no second try but on a pooled connection that had gone
+stale, and every wait within the limits given. A response that was not read to its end closes its connection.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay_svc.plan import TimeLimits
+
+
+class UpstreamFailure(Exception):  # noqa: N818 - the root of the tree above
+    """An attempt that got no answer, or only part of one. Holds no secret."""
+
+
+class ConnectFailed(UpstreamFailure):
+    """No connection could be had."""
+
+
+class ConnectTimeout(UpstreamFailure):
+    """Time ran out before the request was sent whole."""
+
+
+class ReadTimeout(UpstreamFailure):
+    """Time ran out after the request was sent: the upstream may be working on it."""
+
+
+class BrokenAnswer(UpstreamFailure):
+    """The connection broke before the answer was whole, or what came was no HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One POST."""
+
+    url: str
+    headers: list[tuple[bytes, bytes]] = field(repr=False)  # a credential is among them
+    body: bytes = field(repr=False)
+    limits: TimeLimits
+
+
+class UpstreamAnswer(Protocol):
+    """An answer whose head is here."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they came."""
+        ...
+
+    async def read(self) -> bytes:
+        """Wait for the next bytes of the body; empty at its end. Raises ReadTimeout, BrokenAnswer."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let the connection go: back to the pool if the body was read to its end, closed otherwise. May be repeated."""
+        ...
+
+
+class Upstream(Protocol):
+    """Sends requests."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """Send a request and wait for the head of its answer. Raises UpstreamFailure."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...

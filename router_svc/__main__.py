@@ -1,0 +1,98 @@
+"""`python -m router_svc`: one router process, configured by its environment."""
+
+import asyncio
+import importlib.metadata
+import sys
+import uuid
+
+from router_svc import metrics, wire
+from router_svc.cache import Cache, Presence
+from router_svc.desk import Desk
+from router_svc.keyring import Keyring
+from router_svc.lease import Identity
+from router_svc.service import SCOPES, Parts, RouterService
+from router_svc.settings import STATEMENT_TIMEOUT, Settings
+from trunkline.database import with_bounds
+from trunkline.rpc import Server
+from trunkline.secret import ApiKeyHasher, Sealer
+from trunkline.serving import Health, HttpServer, operations, run
+from trunkline.settings import read_or_exit
+from trunkline.telemetry import configure, get_logger
+from trunkline.v1 import router_pb2_grpc
+
+log = get_logger()
+
+
+class Router:
+    """One router: its cache, its gRPC and its HTTP side."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Put the parts together; nothing is opened yet."""
+        self._settings = settings
+        self.health = Health()
+        dsn = with_bounds(
+            settings.dsn, "trunkline-router", statement_timeout=STATEMENT_TIMEOUT, lock_timeout=STATEMENT_TIMEOUT
+        )
+        self.cache = Cache(dsn, poll=settings.sync_frequency)
+        keyring = Keyring(Sealer.parse(settings.encryption_keys))
+        self.parts = Parts(
+            cache=self.cache,
+            desk=Desk(self.cache, keyring.open),
+            asks=wire.Asks(ApiKeyHasher(settings.pepper)),
+            keyring=keyring,
+        )
+        self.grpc = Server(
+            settings.listen, settings.table(), SCOPES, tls=settings, reserved=settings.die_with_parent
+        )  # fmt: skip
+        router_pb2_grpc.add_RouterServiceServicer_to_server(RouterService(self.parts), self.grpc.grpc)
+        metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.age)
+        metrics.SERVING.set_function(lambda: float(not self.cache.degraded))
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`, then drain."""
+        settings = self._settings
+        http = HttpServer(operations(self.health), settings.http_listen, drain_timeout=settings.drain_timeout)
+        await self.grpc.start()
+        address = settings.advertise or self.grpc.address
+        who = Identity(settings.router_id or address, uuid.uuid4().hex, importlib.metadata.version("trunkline"))
+        self.cache.presence = Presence(who, address)
+        log.info(
+            "router serves", grpc=self.grpc.address, http=http.address, router_id=who.id, incarnation=who.incarnation
+        )
+        log.info("following every %g s", self.cache.poll, node_type=settings.node_type or None)
+        followed = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(http.serve(followed), name="http")
+            tasks.create_task(self.cache.run(followed), name="cache")
+            getting_ready = tasks.create_task(self._get_ready(), name="readiness")
+            await stop.wait()
+            getting_ready.cancel()
+            await self._drain()
+            followed.set()
+
+    async def _get_ready(self) -> None:
+        """Be ready once a head was confirmed; from then on whatever becomes of the database."""
+        await self.cache.applied.next()
+        self.health.set_ready()
+        await self.grpc.set_serving(serving=True)
+        log.info("router ready")
+
+    async def _drain(self) -> None:
+        """Turn work away, end streams, finish what is open; following goes on meanwhile."""
+        log.info("router drains")
+        self.health.set_draining()
+        self.cache.draining = True
+        self.parts.drain.set()
+        await self.grpc.stop(self._settings.drain_timeout)
+
+
+def main() -> int:
+    """Run a router."""
+    settings = read_or_exit(Settings)
+    configure("router", settings.level, settings.log_format)
+    # Made inside the loop: grpc.aio binds its server to the loop that is current when it is made.
+    return run(lambda stop: Router(settings).serve(stop), die_with_parent=settings.die_with_parent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""Drives the follower: its actions become reads and writes, what comes of them its next events. Holds the one snapshot.
+
+The law: only the load worker swaps the snapshot, by one assignment, in the turn in which the follower learns of it. Each kind
+of action has one worker with a line of its own, owned by the task group of `run`. Nothing here decides; waiting for news is
+always bounded by the waiter's own deadline.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, NamedTuple
+
+from router_svc import catalog, lease, metrics
+from router_svc.draft import Disagreement
+from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State
+from router_svc.line import Line, LineDown
+from router_svc.lineage import Lineage, Standing
+from router_svc.snapshot import Snapshot, Token
+from trunkline.secret import Secret
+from trunkline.telemetry import get_logger
+
+log = get_logger()
+
+_LOAD_SILENCE: Final = 5.0  # seconds without an answer; a load may take longer as long as answers come
+_HEAD_SILENCE: Final = 1.0
+_LEASE_SILENCE: Final = 1.5
+_HANG_UP_LIMIT: Final = 0.5  # seconds that a drain gives workers to see that their lines were cut
+_LEAVE_LIMIT: Final = 1.0  # seconds that a drain spends on giving the lease back
+
+
+class News:
+    """Wakes all who wait when something has happened."""
+
+    def __init__(self) -> None:
+        """Begin with no news."""
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        """Wake all who wait now."""
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+    def next(self) -> Awaitable[bool]:
+        """Wait for what happens from now on: listening begins with this call."""
+        return self._event.wait()
+
+
+class Presence(NamedTuple):
+    """Who this router is, and where it serves."""
+
+    who: lease.Identity
+    address: str
+
+
+class Cache:
+    """The snapshot in force, and the workers that keep it at head."""
+
+    def __init__(self, dsn: Secret, *, poll: float) -> None:
+        """Take the bounded DSN; `poll` is in seconds."""
+        self.follower = Follower(jitter=random.random, poll=poll)
+        self.poll = min(poll, POLL)
+        """Seconds between two polls of the head, at most."""
+        self.snapshot: Snapshot | None = None
+        self.applied = News()
+        """Told after each change of the snapshot."""
+        self.presence: Presence | None = None
+        """Set before `run`, once the address is known."""
+        self.peers: list[lease.Peer] = []
+        self.draining = False
+        """Set by whoever drains the service; following goes on until it has drained."""
+        self._stopped = False
+        self._lineage = Lineage()
+        self._lines = {
+            Load: Line(dsn, silence=_LOAD_SILENCE),
+            ReadHead: Line(dsn, silence=_HEAD_SILENCE),
+            RenewLease: Line(dsn, silence=_LEASE_SILENCE),
+        }
+        self._lookups = Line(dsn, silence=_HEAD_SILENCE)
+        self._looking_up = asyncio.Lock()
+        self._jobs: dict[type, asyncio.Queue[Action]] = {kind: asyncio.Queue(1) for kind in self._lines}
+        self._tickets: dict[int, asyncio.Event] = {}
+        self._load_ended = News()
+        self._head_fault = ""
+        self._rearm = asyncio.Event()
+
+    # ------------------------------------------------------------------ what is held
+
+    @property
+    def confirmed(self) -> float:
+        """When (monotonic) the latest read began that found the snapshot at head."""
+        return self.follower.confirmed
+
+    @property
+    def state(self) -> State:
+        """How far the snapshot can be trusted."""
+        return State.DRAINING if self.draining else self.follower.state(time.monotonic())
+
+    @property
+    def degraded(self) -> bool:
+        """Whether answers must be marked."""
+        return self.follower.state(time.monotonic()) is not State.SERVING
+
+    @property
+    def age(self) -> float:
+        """Seconds since the snapshot was last known to be at head."""
+        return max(0.0, time.monotonic() - self.follower.confirmed) if self.snapshot is not None else 0.0
+
+    @property
+    def fault(self) -> str:
+        """What the last head read failed of; empty when it did not."""
+        return self._head_fault
+
+    # ------------------------------------------------------------------ waiting for it
+
+    async def news(self, arrival: float, deadline: float) -> bool:
+        """Wait until deciding again may help: at head as of `arrival`, or the snapshot changed. False at the deadline."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                held = self.snapshot
+                await self._prove()
+                while self.snapshot is held and self.confirmed < arrival and self.follower.behind:
+                    await self._load_ended.next()
+        except TimeoutError:
+            return self.confirmed >= arrival
+        return True
+
+    async def standing(self, token: Token, deadline: float) -> Standing:
+        """Tell how a token stands to the snapshot; an old one is looked up. Raises LineDown, TimeoutError."""
+        standing = self._lineage.standing(token)
+        if standing is not Standing.FORGOTTEN:
+            return standing
+        async with asyncio.timeout_at(deadline), self._looking_up:
+            chain = await self._lookups.run(lambda connection: catalog.read_chain(connection, token.revision))
+        if chain not in (None, token.chain):
+            return Standing.FOREIGN
+        # History is forgotten from its old end without holes, so what is not there any more was reached long ago.
+        self._lineage.remember(token)
+        return Standing.REACHED
+
+    def known(self, token: Token) -> bool:
+        """Tell at once whether a token is surely reached."""
+        return self._lineage.standing(token) is Standing.REACHED
+
+    def hint(self, token: Token) -> None:
+        """Take a hint that the catalog is at a state."""
+        self._do(self.follower.hint(token, time.monotonic()))
+
+    async def _prove(self) -> None:
+        ticket, actions = self.follower.prove(time.monotonic())
+        done = self._tickets.setdefault(ticket, asyncio.Event())
+        self._do(actions)
+        await done.wait()
+
+    # ------------------------------------------------------------------ following
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`, then give the lease back."""
+        async with asyncio.TaskGroup() as tasks:
+            workers = [
+                tasks.create_task(self._work(Load, self._load), name="load"),
+                tasks.create_task(self._work(ReadHead, self._read_head), name="head"),
+                tasks.create_task(self._work(RenewLease, self._renew), name="lease"),
+                tasks.create_task(self._clock(), name="clock"),
+            ]
+            self._do(self.follower.start(time.monotonic()))
+            await stop.wait()
+            self._stopped = True
+            await self._hang_up()
+            for worker in workers:
+                worker.cancel()
+        await self._leave()
+
+    def _do(self, actions: list[Action]) -> None:
+        """Hand actions to their workers; the follower begins none before its last has ended, so there is room."""
+        for action in actions if not self._stopped else ():
+            self._jobs[type(action)].put_nowait(action)
+        self._rearm.set()
+
+    async def _clock(self) -> None:
+        while True:
+            self._rearm.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self.follower.wake_at() - time.monotonic())):
+                    await self._rearm.wait()
+            if time.monotonic() >= self.follower.wake_at():
+                self._do(self.follower.tick(time.monotonic()))
+
+    async def _work(self, kind: type, act: Callable[[Action], Awaitable[None]]) -> None:
+        while True:
+            await act(await self._jobs[kind].get())
+
+    async def _load(self, action: Action) -> None:
+        began = time.monotonic()
+        line, base = self._lines[Load], self.snapshot
+        whole = not isinstance(action, Load) or action.since is None
+        try:
+            loaded = await line.run(
+                lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard)
+            )  # fmt: skip
+        except LineDown as down:
+            log.warning("[Distributor] catalog not read", fault=down.cause)
+            self._load_failed(disagreed=False)
+        except Disagreement as disagreement:
+            log.error("[Distributor] catalog read does not add up", fault=str(disagreement))  # noqa: TRY400
+            self._load_failed(disagreed=True)
+        except Exception:  # following never ends: whatever a read may meet, the next one is tried
+            log.exception("[Distributor] catalog read failed")
+            self._load_failed(disagreed=False)
+        else:
+            self._install(loaded, began)
+
+    def _load_failed(self, *, disagreed: bool) -> None:
+        metrics.LOADS.labels("failed").inc()
+        self._do(self.follower.load_failed(time.monotonic(), disagreed=disagreed))
+        self._load_ended.tell()
+
+    def _install(self, loaded: catalog.Loaded, began: float) -> None:
+        """Swap the snapshot, in one turn with telling the follower."""
+        (self._lineage.restart if loaded.kind == "full" else self._lineage.extend)(loaded.history, loaded.head.token)
+        if loaded.kind != "unchanged":
+            self.snapshot = loaded.snapshot
+        self._do(self.follower.loaded(loaded.head, time.monotonic()))
+        seconds = time.monotonic() - began
+        metrics.LOADS.labels(loaded.kind).inc()
+        metrics.LOAD_SECONDS.labels(loaded.kind).observe(seconds)
+        self._load_ended.tell()
+        if loaded.kind != "unchanged":
+            _tell_of(loaded, seconds)
+            self.applied.tell()
+
+    async def _read_head(self, action: Action) -> None:
+        with _timed() as result:
+            try:
+                head = await self._lines[ReadHead].run(catalog.read_head)
+                self._head_fault = ""
+            except LineDown as down:
+                head, self._head_fault = None, down.cause
+                result.append("failed")
+        actions = self.follower.head_read(head, time.monotonic())
+        if head is not None and self.snapshot is not None:
+            metrics.REVISION_LAG.set(max(0, head.token.revision - self.snapshot.token.revision))
+        self._do(actions)
+        done = self._tickets.pop(action.ticket, None) if isinstance(action, ReadHead) else None
+        if done is not None:
+            done.set()
+
+    async def _renew(self, _action: Action) -> None:
+        presence, snapshot = self.presence, self.snapshot
+        granted = False
+        if presence is not None and snapshot is not None:
+            try:
+                self.peers = await self._lines[RenewLease].run(
+                    lambda connection: lease.renew(connection, *presence, snapshot.token, self.state)
+                )
+                granted = True
+            except LineDown as down:
+                log.warning("lease not renewed", fault=down.cause)
+        metrics.RENEWALS.labels("granted" if granted else "failed").inc()
+        self._do(self.follower.leased(time.monotonic(), granted=granted))
+
+    async def _hang_up(self) -> None:
+        """End what waits on the lines; a cancel alone would have psycopg ask the server first, which may be frozen."""
+        lines = (*self._lines.values(), self._lookups)
+        for line in lines:
+            line.sever()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_LIMIT):
+                for line in lines:
+                    await line.idle.wait()
+
+    async def _leave(self) -> None:
+        """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""
+        presence = self.presence
+        with contextlib.suppress(LineDown, TimeoutError):
+            if presence is not None and self.follower.lease_left(time.monotonic()) > 0:
+                async with asyncio.timeout(_LEAVE_LIMIT):
+                    await self._lines[RenewLease].run(lambda connection: lease.leave(connection, presence.who))
+        for line in (*self._lines.values(), self._lookups):
+            line.close()
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[list[str]]:
+    """Time a head read; an entry in the list names a result other than `ok`."""
+    result: list[str] = []
+    began = time.monotonic()
+    yield result
+    metrics.HEAD_READS.labels(result[0] if result else "ok").inc()
+    metrics.HEAD_READ_SECONDS.observe(time.monotonic() - began)
+
+
+def _tell_of(loaded: catalog.Loaded, seconds: float) -> None:
+    snapshot = loaded.snapshot
+    metrics.REVISION.set(snapshot.token.revision)
+    metrics.REVISION_LAG.set(0)
+    metrics.CHANNELS.set(len(snapshot.channels))
+    metrics.ABILITIES.set(snapshot.ability_count)
+    metrics.QUARANTINED.set(len(snapshot.quarantine))
+    log.info(
+        "[Distributor] catalog loaded at revision %d",
+        snapshot.token.revision,
+        kind=loaded.kind,
+        rows=loaded.rows,
+        channels=len(snapshot.channels),
+        abilities=snapshot.ability_count,
+        quarantined=len(snapshot.quarantine),
+        seconds=round(seconds, 4),
+    )

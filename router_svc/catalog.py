@@ -1,0 +1,175 @@
+"""Reads the catalog: the head, what changed since a state, or everything.
+
+The law: a snapshot is read in one REPEATABLE READ READ ONLY transaction together with its head, and refused when it does not
+add up to it. Push, poll, reconnect and cold start all end here. A failed read raises; it never looks like an empty catalog.
+Small deltas take one round trip; long reads go in slices, with a turn for others after each.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+import psycopg
+
+from router_svc.draft import BadRow, Draft, Tombstone
+from router_svc.line import Connection
+from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, GROUP_COLUMNS, Reader
+from router_svc.snapshot import Head, Item, Kind, Snapshot, Token
+
+SLICE: Final = 200
+"""Rows read between two turns for others."""
+QUICK: Final = 100
+"""Rows of a kind up to which a delta is read in one round trip."""
+HISTORY: Final = 1_000
+"""Revisions of history read along at most."""
+
+_HEAD = (
+    "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count FROM router_head"
+)  # fmt: skip
+_CHAIN = "SELECT encode(chain, 'hex') FROM router_revisions WHERE revision = %s"
+_HISTORY = (
+    "SELECT revision, encode(chain, 'hex') FROM router_revisions WHERE revision > %s ORDER BY revision DESC LIMIT %s"
+)
+_TOMBSTONES = "SELECT kind, id FROM router_tombstones WHERE revision > %s"
+# Times as seconds: one that Python's datetime cannot hold (infinity) must not fail the read.
+_EXPRESSIONS = {"expire_time": "extract(epoch FROM expire_time)::float8"}
+
+
+def _select(view: str, columns: Iterable[str]) -> str:
+    listed = ", ".join(_EXPRESSIONS.get(column, f'"{column}"') for column in columns)
+    return f"SELECT {listed} FROM {view} WHERE revision > %s"  # noqa: S608 - names from this program
+
+
+_ROWS: Final[dict[Kind, str]] = {
+    "group": _select("router_groups", GROUP_COLUMNS),
+    "channel": _select("router_channels", CHANNEL_COLUMNS),
+    "api_key": _select("router_api_keys", API_KEY_COLUMNS),
+}
+_EVERYTHING: Final = -1  # every row's revision is above it
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load brought."""
+
+    kind: Literal["unchanged", "delta", "full"]
+    snapshot: Snapshot
+    head: Head
+    history: list[Token]
+    """Recent revisions: those since the base of a delta, of a full load as many as are kept."""
+    rows: int
+
+
+async def read_head(connection: Connection) -> Head:
+    """Read the head row."""
+    return _head(await (await connection.execute(_HEAD)).fetchone())
+
+
+async def read_chain(connection: Connection, revision: int) -> str | None:
+    """Read the chain of a revision; None when the database knows no such revision, or none any more."""
+    row = await (await connection.execute(_CHAIN, (revision,))).fetchone()
+    return row[0] if row is not None else None
+
+
+async def load(
+    connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]
+) -> Loaded:  # fmt: skip
+    """Read the catalog upon a base, or whole. Calls `heard` at each answer. Raises Disagreement and psycopg.Error."""
+    if connection.isolation_level is None:
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+    if base is not None and not whole:
+        loaded = await _quick_delta(connection, base)
+        if loaded is not None:
+            return loaded
+        heard()
+    return await _in_slices(connection, base, whole=whole, heard=heard)
+
+
+async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
+    """Read what changed in one round trip; None when that is much, or when the base is not of this history."""
+    since = base.token.revision
+    async with connection.pipeline(), connection.transaction():
+        head_read = await connection.execute(_HEAD)
+        chain_read = await connection.execute(_CHAIN, (since,))
+        history_read = await connection.execute(_HISTORY, (since, HISTORY))
+        rows_read = {
+            kind: await connection.execute(f"{sql} LIMIT {QUICK + 1}", (since,)) for kind, sql in _ROWS.items()
+        }
+        tombstones_read = await connection.execute(f"{_TOMBSTONES} LIMIT {QUICK + 1}", (since,))
+        head = _head(await head_read.fetchone())
+        chain = await chain_read.fetchone()
+        history = [Token(*row) for row in await history_read.fetchall()]
+        rows = {kind: await cursor.fetchall() for kind, cursor in rows_read.items()}
+        tombstones = await tombstones_read.fetchall()
+    if chain is None or chain[0] != base.token.chain or max(map(len, (*rows.values(), tombstones))) > QUICK:
+        return None
+    draft, reader = Draft(base), Reader()
+    for kind, of_kind in rows.items():
+        for row in of_kind:
+            draft.put(_read(reader, kind, row))
+    _drop(draft, tombstones)
+    count = sum(map(len, rows.values())) + len(tombstones)
+    return Loaded("delta" if head.token != base.token else "unchanged", draft.done(head), head, history, count)
+
+
+async def _in_slices(
+    connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]
+) -> Loaded:  # fmt: skip
+    """Read everything, or a long delta, slice by slice."""
+    async with connection.transaction():
+        head = await read_head(connection)
+        ours = await _is_ours(connection, base)
+        delta = base if ours and not whole else None
+        since = delta.token.revision if delta is not None else _EVERYTHING
+        history = [
+            Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()
+        ]  # fmt: skip
+        draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None)
+        reader, count = Reader(), 0
+        for kind, sql in _ROWS.items():
+            async for rows in _slices(connection, sql, since):
+                for row in rows:
+                    draft.put(_read(reader, kind, row))
+                count += len(rows)
+                heard()
+                await asyncio.sleep(0)
+        if delta is not None:
+            async for rows in _slices(connection, _TOMBSTONES, since):
+                _drop(draft, rows)
+                heard()
+                await asyncio.sleep(0)
+    for _ in draft.fold():
+        await asyncio.sleep(0)
+    return Loaded("full" if delta is None else "delta", draft.done(head), head, history, count)
+
+
+async def _is_ours(connection: Connection, base: Snapshot | None) -> bool:
+    """Tell whether a base is part of this database's history, so that its rows may still count."""
+    return base is not None and await read_chain(connection, base.token.revision) == base.token.chain
+
+
+async def _slices(connection: Connection, sql: str, since: int) -> AsyncIterator[list[tuple[Any, ...]]]:
+    async with connection.cursor("slices") as cursor:
+        await cursor.execute(cast("Any", sql), (since,))
+        while rows := await cursor.fetchmany(SLICE):
+            yield rows
+
+
+def _head(row: tuple[Any, ...] | None) -> Head:
+    if row is None:
+        raise psycopg.DataError("router_head has no row")
+    revision, chain, digest, *counts = row
+    return Head(Token(revision, chain), int(digest), *counts)
+
+
+def _read(reader: Reader, kind: Kind, row: tuple[Any, ...]) -> Item | BadRow:
+    if kind == "channel":
+        return reader.channel(row)
+    return reader.api_key(row) if kind == "api_key" else reader.group(row)
+
+
+def _drop(draft: Draft, rows: Iterable[tuple[Any, ...]]) -> None:
+    for kind, key in rows:
+        draft.drop(Tombstone(kind, key if kind == "group" else int(key)))

@@ -1,0 +1,71 @@
+"""The router's row in `routers`: the one thing that it writes, and how it learns of its peers.
+
+The law: the row lives by the database's clock and is renewed in one statement; `follower` decides when, and when it no longer
+counts here. On a drain the row goes at once, so that nobody waits for this router.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from router_svc.follower import LEASE, State
+from router_svc.line import Connection
+from router_svc.snapshot import Token
+
+_RENEW: Final = """
+INSERT INTO routers (
+    id, address, incarnation, applied_revision, applied_chain, state, version, expire_time
+) VALUES (
+    %(id)s, %(address)s, %(incarnation)s, %(revision)s, decode(%(chain)s, 'hex'), %(state)s, %(version)s,
+    now() + %(seconds)s * interval '1 second'
+) ON CONFLICT (id) DO UPDATE SET
+    address = excluded.address,
+    incarnation = excluded.incarnation,
+    applied_revision = excluded.applied_revision,
+    applied_chain = excluded.applied_chain,
+    state = excluded.state,
+    version = excluded.version,
+    expire_time = excluded.expire_time,
+    start_time = CASE WHEN routers.incarnation = excluded.incarnation THEN routers.start_time ELSE now() END
+"""
+_PEERS: Final = "SELECT id, address, state FROM routers WHERE expire_time > now() ORDER BY id LIMIT 1000"
+_LEAVE: Final = "DELETE FROM routers WHERE id = %s AND incarnation = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this router is."""
+
+    id: str
+    incarnation: str
+    version: str
+
+
+class Peer(NamedTuple):
+    """A router with a live lease."""
+
+    id: str
+    address: str
+    state: str
+
+
+async def renew(connection: Connection, who: Identity, address: str, applied: Token, state: State) -> list[Peer]:
+    """Write the lease, and read who else has one, in one round trip."""
+    values = {
+        "id": who.id,
+        "address": address,
+        "incarnation": who.incarnation,
+        "version": who.version,
+        "revision": applied.revision,
+        "chain": applied.chain,
+        "state": state.value,
+        "seconds": LEASE,
+    }
+    async with connection.pipeline():
+        await connection.execute(_RENEW, values)
+        peers = await connection.execute(_PEERS)
+        return [Peer(*row) for row in await peers.fetchall()]
+
+
+async def leave(connection: Connection, who: Identity) -> None:
+    """Give the lease back."""
+    await connection.execute(_LEAVE, (who.id, who.incarnation))

@@ -1,0 +1,73 @@
+"""The router's metrics. What counts picks is cheap and takes many at once, since it stands on the hot path."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+PREFIX: Final = "trunkline_router_"
+_PICK_BUCKETS: Final = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0)
+_READ_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+
+
+class BulkHistogram(Collector):
+    """A histogram that takes many equal observations at the cost of one, and none of the library's locks."""
+
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float]) -> None:
+        """Register a histogram with buckets in seconds."""
+        self._name, self._documentation, self._bounds = name, documentation, tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count an observation."""
+        self._counts[bisect_left(self._bounds, seconds)] += times
+        self._sum += seconds * times
+
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Name the metric."""
+        yield HistogramMetricFamily(self._name, self._documentation)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Give the state at this moment."""
+        bounds = [*map(str, self._bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
+
+PICKS: Final = Counter(PREFIX + "picks", "Picks answered, by outcome: `plan`, or the reason of a refusal.", ["outcome"])
+PICKS_PLANNED: Final = PICKS.labels("plan")
+PICK_SECONDS: Final = BulkHistogram(
+    PREFIX + "pick_seconds", "Time from a pick's arrival to its decision.", _PICK_BUCKETS
+)
+DEFERRED: Final = Gauge(PREFIX + "deferred_picks", "Picks waiting for a freshness proof or a wanted revision.")
+SAVED: Final = Counter(PREFIX + "retries_saved", "Picks that catching up turned from a refusal into a plan.")
+
+REVISION: Final = Gauge(PREFIX + "revision", "The revision in force.")
+REVISION_LAG: Final = Gauge(PREFIX + "revision_lag", "Revisions that the head last read is ahead of the one in force.")
+SNAPSHOT_AGE: Final = Gauge(PREFIX + "snapshot_age_seconds", "Time since the snapshot was last known to be at head.")
+SERVING: Final = Gauge(
+    PREFIX + "serving", "1 while lease and snapshot vouch for answers, 0 while degraded or starting."
+)
+CHANNELS: Final = Gauge(PREFIX + "channels", "Channels held.")
+ABILITIES: Final = Gauge(PREFIX + "abilities", "Abilities held.")
+QUARANTINED: Final = Gauge(PREFIX + "quarantined_rows", "Rows that cannot be read.")
+UNSEALABLE: Final = Counter(PREFIX + "unsealable_keys", "Channel keys found that cannot be unsealed.")
+
+HEAD_READS: Final = Counter(PREFIX + "head_reads", "Reads of the head row, by result.", ["result"])
+HEAD_READ_SECONDS: Final = Histogram(PREFIX + "head_read_seconds", "Time of a head read.", buckets=_READ_BUCKETS)
+LOADS: Final = Counter(PREFIX + "loads", "Reads of the catalog: `full`, `delta`, `unchanged`, `failed`.", ["kind"])
+LOAD_SECONDS: Final = Histogram(
+    PREFIX + "load_seconds", "Time from a load's start to its snapshot in force.", ["kind"], buckets=_READ_BUCKETS
+)
+RENEWALS: Final = Counter(PREFIX + "lease_renewals", "Renewals of the lease, by result.", ["result"])
+FOLLOWERS: Final = Gauge(PREFIX + "invalidation_streams", "Open invalidation streams.")
+
+OUTCOMES: Final = Counter(
+    PREFIX + "outcomes", "Attempts reported, by channel and result.", ["channel", "result"]
+)  # fmt: skip

@@ -1,0 +1,241 @@
+"""Rows of the router's views, read into items: one bad row is one `BadRow`, never a failure.
+
+The law: nothing here trusts a row further than its id, revision and content hash, and a fault names what is wrong without
+ever showing a value, since a value may be a secret. JSON that another product stored as a string within JSON is read too.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from router_svc.draft import BadRow
+from router_svc.snapshot import ApiKey, Channel, ChannelKey, Group, Kind, Override, Timeouts
+
+CHANNEL_COLUMNS: Final = (
+    "id", "revision", "content_hash", "name", "provider", "base_url", "status", "priority", "weight",
+    "header_overrides", "parameter_overrides", "connect_timeout_ms", "first_byte_timeout_ms", "idle_timeout_ms",
+    "total_timeout_ms", "keys", "models", "groups", "overrides",
+)  # fmt: skip
+API_KEY_COLUMNS: Final = (
+    "id", "revision", "content_hash", "hash", "status", "group_name", "fallback_groups", "model_allow_list",
+    "address_allow_list", "expire_time",
+)  # fmt: skip
+GROUP_COLUMNS: Final = ("name", "revision", "content_hash")
+
+CHANNEL_STATUSES: Final = frozenset({"ENABLED", "DISABLED", "AUTO_DISABLED"})
+API_KEY_STATUSES: Final = frozenset({"ENABLED", "DISABLED"})
+MAX_WEIGHT: Final = 1_000_000
+_HASH_BYTES: Final = 32
+
+Row = Sequence[Any]
+T = TypeVar("T")
+
+
+class _KeyRow(msgspec.Struct):
+    id: int
+    sealed: str
+    status: str
+    last_four: str | None = None
+
+
+class _Fault(Exception):  # noqa: N818 - the row is at fault, not the program
+    """What is wrong with a row; holds no value of it."""
+
+
+_KEYS: Final = msgspec.json.Decoder(list[_KeyRow])
+_MODELS: Final = msgspec.json.Decoder(list[tuple[str, str | None]])
+_OVERRIDES: Final = msgspec.json.Decoder(list[tuple[str, str, bool | None, int | None, int | None]])
+_HEADERS: Final = msgspec.json.Decoder(dict[str, str] | None)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any] | None)
+
+
+class Reader:
+    """Reads rows; equal lists of groups and models become one object, since thousands of channels share them."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to share. One reader lives as long as one load."""
+        self._shared: dict[Any, Any] = {}
+
+    def channel(self, row: Row) -> Channel | BadRow:
+        """Read a row of CHANNEL_COLUMNS; columns of JSON come as bytes."""
+        try:
+            return self._channel(row)
+        except _Fault as fault:
+            return _bad("channel", row, fault, off=_is_off(CHANNEL_STATUSES, row[6]))
+
+    def api_key(self, row: Row) -> ApiKey | BadRow:
+        """Read a row of API_KEY_COLUMNS; its time comes as seconds since the epoch, which has room for infinity."""
+        try:
+            return self._api_key(row)
+        except _Fault as fault:
+            return _bad("api_key", row, fault, off=_is_off(API_KEY_STATUSES, row[4]))
+
+    def group(self, row: Row) -> Group | BadRow:
+        """Read a row of GROUP_COLUMNS."""
+        return Group(*row)
+
+    def _channel(self, row: Row) -> Channel:
+        models = _json("models", _MODELS, row[16])
+        keys = tuple(_key(key) for key in _json("keys", _KEYS, row[15]))
+        return Channel(
+            id=row[0],
+            revision=row[1],
+            content_hash=row[2],
+            name=_text("name", row[3]),
+            provider=self._share(_text("provider", row[4])),
+            base_url=_base_url(row[5]),
+            status=self._share(_one_of("status", CHANNEL_STATUSES, row[6])),
+            priority=_number("priority", row[7]),
+            weight=_weight("weight", row[8]),
+            header_overrides=_json("header_overrides", _HEADERS, row[9]) or _NO_HEADERS,
+            parameter_overrides=_parameters(row[10]),
+            timeouts=self._share(_timeouts(row[11:15])),
+            keys=keys,
+            usable=tuple(key for key in keys if key.status == "ENABLED"),
+            models=self._share(tuple(self._share(model) for model, _ in models)),
+            upstreams={model: name for model, name in models if name is not None and name != model} or _NO_UPSTREAMS,
+            groups=self._names("groups", row[17]),
+            overrides=tuple(map(_override, _json("overrides", _OVERRIDES, row[18]))),
+        )
+
+    def _api_key(self, row: Row) -> ApiKey:
+        if not isinstance(row[3], bytes) or len(row[3]) != _HASH_BYTES:
+            raise _Fault(f"hash: not {_HASH_BYTES} bytes")
+        status = _one_of("status", API_KEY_STATUSES, row[4])
+        models = self._names("model_allow_list", row[7])
+        networks = _networks(row[8])
+        expire_time = _seconds("expire_time", row[9])
+        groups = (_text("group_name", row[5]), *self._names("fallback_groups", row[6]))
+        return ApiKey(
+            id=row[0],
+            revision=row[1],
+            content_hash=row[2],
+            hash=row[3],
+            status=self._share(status),
+            groups=self._share(tuple(dict.fromkeys(groups))),
+            models=models,
+            networks=networks,
+            expire_time=expire_time,
+            plain=status == "ENABLED" and not models and not networks and expire_time is None,
+        )
+
+    def _names(self, column: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise _Fault(f"{column}: not a list")
+        return self._share(tuple(self._share(_text(column, name)) for name in value))
+
+    def _share(self, value: T) -> T:
+        shared: T = self._shared.setdefault(value, value)
+        return shared
+
+
+_NO_HEADERS: Final[dict[str, str]] = {}
+_NO_UPSTREAMS: Final[dict[str, str]] = {}
+
+
+def _bad(kind: Kind, row: Row, fault: _Fault, *, off: bool) -> BadRow:
+    return BadRow(kind, row[0], row[1], row[2], str(fault), off)
+
+
+def _json(column: str, decoder: "msgspec.json.Decoder[Any]", value: Any) -> Any:
+    try:
+        if value[:1] == b'"':  # a string that holds JSON, as other products store it
+            value = msgspec.json.decode(value, type=str).strip().encode() or b"null"
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
+        raise _Fault(f"{column}: {_shape_of(error)}") from None
+
+
+def _shape_of(error: Exception) -> str:
+    """Say what is wrong with JSON without quoting any of it: msgspec names types and places only."""
+    return str(error) if isinstance(error, msgspec.ValidationError) else "not JSON of the shape expected"
+
+
+def _parameters(value: Any) -> str:
+    parsed = _json("parameter_overrides", _OBJECT, value)
+    return json.dumps(parsed, ensure_ascii=False, separators=(",", ":")) if parsed else ""
+
+
+def _key(row: _KeyRow) -> ChannelKey:
+    if row.status not in CHANNEL_STATUSES:
+        raise _Fault(f"keys: the status of key {row.id} is none that is known")
+    try:
+        sealed = base64.b64decode(row.sealed, validate=True)
+    except (binascii.Error, ValueError):
+        raise _Fault(f"keys: key {row.id} is not base64") from None
+    return ChannelKey(row.id, sealed, row.last_four or "", row.status)
+
+
+def _override(row: tuple[str, str, bool | None, int | None, int | None]) -> Override:
+    group, model, enabled, priority, weight = row
+    if weight is not None:
+        _weight("overrides: weight", weight)
+    return Override(group, model, enabled, priority, weight)
+
+
+def _networks(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _Fault("address_allow_list: not a list")
+    try:
+        return tuple(ip_network(text, strict=False) for text in value)
+    except ValueError:
+        raise _Fault("address_allow_list: an entry is not a network") from None
+
+
+def _timeouts(values: Sequence[Any]) -> Timeouts:
+    for value in values:
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise _Fault("timeouts: one is not above zero")
+    return Timeouts(*values)
+
+
+def _seconds(column: str, value: Any) -> float | None:
+    if value is not None and not isinstance(value, float):
+        raise _Fault(f"{column}: not a time")
+    return value
+
+
+def _base_url(value: Any) -> str:
+    text = _text("base_url", value)
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise _Fault("base_url: not an http or https URL")
+    return text.rstrip("/")
+
+
+def _text(column: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Fault(f"{column}: not text, or empty")
+    return value
+
+
+def _number(column: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Fault(f"{column}: not a number")
+    return value
+
+
+def _weight(column: str, value: Any) -> int:
+    if not 0 <= _number(column, value) <= MAX_WEIGHT:
+        raise _Fault(f"{column}: not within 0 and {MAX_WEIGHT}")
+    return int(value)
+
+
+def _one_of(column: str, choices: frozenset[str], value: Any) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise _Fault(f"{column}: none that is known")
+    return value
+
+
+def _is_off(choices: frozenset[str], status: Any) -> bool:
+    return isinstance(status, str) and status in choices and status != "ENABLED"

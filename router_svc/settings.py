@@ -1,0 +1,50 @@
+"""The router's settings."""
+
+from dataclasses import dataclass
+
+from router_svc.follower import POLL
+from trunkline.secret import Secret
+from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
+from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+
+STATEMENT_TIMEOUT = 10.0
+"""Seconds that the database may take for one statement of a router."""
+
+
+@dataclass(frozen=True)
+class Settings(Process, Tls, Tokens):
+    """What a router is told by its environment."""
+
+    dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's Postgres, as a libpq connection string.")
+    pepper: Secret = setting("TRUNKLINE_PEPPER", doc="Keys the hash of API keys; the same in every service.")
+    encryption_keys: Secret = setting(
+        "TRUNKLINE_ENCRYPTION_KEYS",
+        doc="Keys that unseal channel keys, `id:base64,…` (32 bytes each).",
+        check=sealing_keys,
+    )
+    listen: Listen = setting("TRUNKLINE_ROUTER_LISTEN", Listen("127.0.0.1", 50051), "Where gRPC is served.")
+    http_listen: Listen = setting(
+        "TRUNKLINE_ROUTER_HTTP_LISTEN", Listen("127.0.0.1", 9151), "Where /metrics, /health and /readyz are served."
+    )
+    router_id: str | None = setting(
+        "TRUNKLINE_ROUTER_ID", None, "This router's name among the others; its advertised address when not set."
+    )
+    advertise: str | None = setting(
+        "TRUNKLINE_ROUTER_ADVERTISE",
+        None,
+        "The `host:port` under which admins and relays reach it; the listen address.",
+    )
+    sync_frequency: Seconds = setting(
+        "SYNC_FREQUENCY",
+        Seconds(POLL),
+        "Time between two polls of the catalog's head; can only shorten the default.",
+        check=positive,
+    )
+    node_type: str = setting("NODE_TYPE", "", "Accepted for deployments that set it; changes nothing.")
+
+    def faults(self) -> list[SettingFault]:
+        """Find what is at fault between settings."""
+        faults = self.faults_of(self.listen, "TRUNKLINE_ROUTER_LISTEN")
+        if self.listen.fd is not None:
+            faults.append(SettingFault("TRUNKLINE_ROUTER_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
+        return faults

@@ -1,0 +1,206 @@
+"""Protobuf at the door: requests into asks, decisions into messages. Decides nothing, and checks only what a field may hold.
+
+The law: a whole channel key goes into a message only when the caller's token has the `credentials` scope.
+"""
+
+import itertools
+import random
+import uuid
+from typing import Final
+
+from google.protobuf import duration_pb2
+
+from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
+from router_svc.explain import Considered
+from router_svc.follower import State
+from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask, Candidate, Plan
+from router_svc.snapshot import ChannelKey, Timeouts, Token
+from trunkline.errors import FieldFault, InvalidFields
+from trunkline.secret import ApiKeyHasher, Secret
+from trunkline.v1 import revision_pb2, router_pb2
+
+MAX_NAME: Final = 1_024
+"""Characters of a model name, an API key or an address that are worth looking at."""
+MAX_EXCLUDED: Final = 1_024
+
+_NOBODY: Final[frozenset[int]] = frozenset()
+
+
+class Asks:
+    """Makes asks of picks: hashes API keys, draws seeds, numbers decisions."""
+
+    def __init__(self, hasher: ApiKeyHasher) -> None:
+        """Take the API keys' hash."""
+        self._hasher = hasher
+        self._prefix = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count(1)
+
+    def ask(self, pick: router_pb2.Pick) -> Ask:
+        """Read a pick. Raises InvalidFields with every fault."""
+        if (
+            pick.max_candidates > MAX_CANDIDATES
+            or pick.max_candidates < 0
+            or not pick.model
+            or len(pick.model) > MAX_NAME
+        ):
+            raise InvalidFields(_faults(pick))
+        excluded = frozenset(pick.excluded_channel_ids) if pick.excluded_channel_ids else _NOBODY
+        api_key = pick.api_key
+        if not (api_key or pick.group) or len(api_key) > MAX_NAME or len(excluded) > MAX_EXCLUDED:
+            raise InvalidFields(_faults(pick))
+        return Ask(
+            pick.model,
+            self._hasher.hash(api_key) if api_key else None,
+            pick.group,
+            pick.client_address,
+            excluded,
+            pick.max_candidates or DEFAULT_CANDIDATES,
+            pick.seed if pick.HasField("seed") else random.getrandbits(64),
+            f"{self._prefix}-{next(self._numbers):x}",
+        )
+
+    def key_hash(self, api_key: str) -> bytes:
+        """Hash an API key."""
+        return self._hasher.hash(api_key)
+
+
+def _faults(pick: router_pb2.Pick) -> list[FieldFault]:
+    faults = []
+    if not pick.model:
+        faults.append(FieldFault("pick.model", "is empty"))
+    if len(pick.model) > MAX_NAME:
+        faults.append(FieldFault("pick.model", f"is longer than {MAX_NAME} characters"))
+    if not (pick.api_key or pick.group):
+        faults.append(FieldFault("pick.caller", "neither an API key nor a group"))
+    if len(pick.api_key) > MAX_NAME:
+        faults.append(FieldFault("pick.api_key", f"is longer than {MAX_NAME} characters"))
+    if not 0 <= pick.max_candidates <= MAX_CANDIDATES:
+        faults.append(FieldFault("pick.max_candidates", f"is not within 1 and {MAX_CANDIDATES}"))
+    if len(pick.excluded_channel_ids) > MAX_EXCLUDED:
+        faults.append(FieldFault("pick.excluded_channel_ids", f"are more than {MAX_EXCLUDED}"))
+    return faults
+
+
+def min_token_of(message: "router_pb2.Pick | router_pb2.ListModelsRequest") -> Token | None:
+    """Read the oldest state that may answer; None when any may."""
+    return token_of(message.min_token) if message.HasField("min_token") else None
+
+
+def token_of(message: revision_pb2.RevisionToken) -> Token:
+    """Read a revision token."""
+    return Token(message.revision, message.chain)
+
+
+def token_message(token: Token) -> revision_pb2.RevisionToken:
+    """Write a revision token."""
+    return revision_pb2.RevisionToken(revision=token.revision, chain=token.chain)
+
+
+def time_limit_of(message: duration_pb2.Duration | None, remaining: float | None) -> float:
+    """Give the seconds that a pick may wait, within what its caller says and within the call's own time."""
+    asked = TIME_LIMIT if message is None else message.seconds + message.nanos / 1e9
+    limit = min(max(asked, 0.0), LONGEST_LIMIT)
+    # A tenth of the call's time is left for the answer to travel.
+    return limit if remaining is None else min(limit, 0.9 * max(remaining, 0.0))
+
+
+def duration_message(seconds: float) -> duration_pb2.Duration:
+    """Write a span of time."""
+    nanoseconds = round(seconds * 1e9)
+    return duration_pb2.Duration(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9)
+
+
+def plan_message(plan: Plan, *, credentials: bool, degraded: bool, age: float) -> router_pb2.Plan:
+    """Write a plan."""
+    return router_pb2.Plan(
+        decision_id=plan.decision_id,
+        seed=plan.seed,
+        token=token_message(plan.token),
+        group=plan.group,
+        matched_model=plan.matched_model,
+        api_key_id=plan.api_key_id,
+        candidates=[_candidate_message(candidate, credentials=credentials) for candidate in plan.candidates],
+        degraded=degraded,
+        snapshot_age=duration_message(age),
+    )
+
+
+def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2.Candidate:
+    channel, key, upstream_model, priority = candidate
+    message = router_pb2.Candidate(
+        channel_id=channel.id,
+        channel_name=channel.name,
+        provider=channel.provider,
+        base_url=channel.base_url,
+        upstream_model=upstream_model,
+        priority=priority,
+        channel_revision=channel.revision,
+    )
+    if key is not None:
+        message.key_id = key.id
+        message.key_last_four = key.last_four
+        if credentials:
+            message.key = _plain(key)
+    if channel.header_overrides:
+        message.header_overrides.update(channel.header_overrides)
+    if channel.parameter_overrides:
+        message.parameter_overrides_json = channel.parameter_overrides
+    if channel.timeouts != _DEFAULTS:
+        message.timeouts.CopyFrom(_timeouts_message(channel.timeouts))
+    return message
+
+
+_DEFAULTS: Final = Timeouts()
+
+
+def _plain(key: ChannelKey) -> str:
+    return key.opened.reveal() if isinstance(key.opened, Secret) else ""
+
+
+def _timeouts_message(timeouts: Timeouts) -> router_pb2.Timeouts:
+    def written(milliseconds: int | None) -> duration_pb2.Duration | None:
+        return None if milliseconds is None else duration_message(milliseconds / 1000)
+
+    return router_pb2.Timeouts(
+        connect=written(timeouts.connect),
+        first_byte=written(timeouts.first_byte),
+        idle=written(timeouts.idle),
+        total=written(timeouts.total),
+    )
+
+
+def considered_message(entry: Considered) -> router_pb2.ConsideredChannel:
+    """Write a channel considered."""
+    return router_pb2.ConsideredChannel(
+        channel_id=entry.channel.id,
+        channel_name=entry.channel.name,
+        group=entry.group,
+        matched_model=entry.matched_model,
+        priority=entry.priority,
+        weight=entry.weight,
+        share=entry.share,
+        out_reason=entry.out_reason,
+        rank=entry.rank,
+    )
+
+
+_STATES: Final = {
+    State.STARTING: router_pb2.ROUTER_STATE_STARTING,
+    State.SERVING: router_pb2.ROUTER_STATE_SERVING,
+    State.DEGRADED: router_pb2.ROUTER_STATE_DEGRADED,
+    State.DRAINING: router_pb2.ROUTER_STATE_DRAINING,
+}
+
+
+def state_message(state: State | str) -> router_pb2.RouterState.ValueType:
+    """Write a router's state; a name that a newer router wrote is unspecified here."""
+    if isinstance(state, str):
+        state_named = State.__members__.get(state)
+        return _STATES[state_named] if state_named is not None else router_pb2.ROUTER_STATE_UNSPECIFIED
+    return _STATES[state]
+
+
+def result_name(result: router_pb2.OutcomeResult.ValueType) -> str:
+    """Name an outcome's result; one that only newer relays know is `UNKNOWN`."""
+    named = router_pb2.OutcomeResult.DESCRIPTOR.values_by_number.get(result)
+    return named.name.removeprefix("OUTCOME_RESULT_") if named is not None else "UNKNOWN"

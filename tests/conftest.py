@@ -1,0 +1,68 @@
+"""Fixtures for every test: a real Postgres, free ports, randomness that can be replayed.
+
+Law: a test gets its own database and its own randomness. Async tests run on asyncio through anyio's plugin, one event
+loop a test. A failing test shows its seed; `--seed` gives it back.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import ports
+from tests.harness.postgres import TestPostgres, running_postgres
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seed N` replays the randomness of a failed test."""
+    parser.addoption("--seed", type=int, default=None, help="replay the randomness of a test that failed")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the services do."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
+    """The one server of this test process."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def database_dsn(postgres: TestPostgres) -> Iterator[str]:
+    """A fresh, empty database."""
+    with postgres.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def migrated_dsn(postgres: TestPostgres) -> Iterator[str]:
+    """A fresh database with every migration applied."""
+    with postgres.migrated_database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that finds a free port at each call."""
+    return ports.free_port
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A random seed, shown when the test fails; `--seed` gives it back."""
+    given: int | None = request.config.getoption("--seed")
+    chosen = random.SystemRandom().getrandbits(32) if given is None else given
+    print(f"replay with --seed {chosen}")  # noqa: T201 — captured, and shown only on failure
+    return chosen
+
+
+@pytest.fixture
+def rng(seed: int) -> random.Random:
+    """Randomness from `seed`."""
+    return random.Random(seed)
