@@ -93,15 +93,14 @@ class Walk:
             else:
                 if isinstance(begun, Begun):
                     return begun
-                said = begun
+                if begun.status >= 400:  # noqa: PLR2004 - HTTP; a redirect is no answer
+                    said = begun
                 failure = self._read_error(attempt, begun)
                 attempt.end(self._routers, Result.UPSTREAM_ERROR)
             if self._stops(failure, candidate):
                 break
         if failure.kind is Kind.READ_TIMEOUT or said is None:
             raise _made_up(failure)
-        if said.status < 400:  # noqa: PLR2004 - HTTP
-            raise errors.upstream_redirects()
         return said
 
     async def _try(
@@ -190,4 +189,6 @@ def _failure_of(error: UpstreamFailure) -> Failure:
 def _made_up(failure: Failure) -> HttpRefusal:
     if failure.kind is Kind.READ_TIMEOUT:
         return errors.upstream_timeout()
+    if failure.kind is Kind.ANSWERED:  # with nothing that a client could use
+        return errors.upstream_redirects()
     return errors.upstream_broken() if failure.kind is Kind.BROKEN_ANSWER else errors.upstream_unreachable()

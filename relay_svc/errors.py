@@ -20,7 +20,7 @@ Headers = list[tuple[bytes, bytes]]
 INVALID_REQUEST: Final = "invalid_request_error"
 SERVER_ERROR: Final = "server_error"
 _RETRY_AFTER: Final = 1
-"""Seconds; DESIGN: what cannot be proven now may be asked again in one."""
+"""Seconds after which what cannot be said now may be asked again."""
 
 
 class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error

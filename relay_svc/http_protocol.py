@@ -8,12 +8,15 @@ requirements/.
 
 import asyncio
 import functools
+import sys
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 BREAK_OFF: Final = "trunkline.break_off"
 """In the ASGI scope's state: a callable that ends the connection in mid-answer; `abort=True` drops what is unsent."""
+_OFFER: Final = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _LINGER: Final = 5.0
 """Seconds that the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
 
@@ -41,6 +44,10 @@ class _Bounded(HttpToolsProtocol):
     _in_head = True
     _refusal: bytes | None = None
     _timer: asyncio.TimerHandle | None = None
+    _data = b""
+    """What the parser is being fed."""
+    _offered = False
+    """Whether the head just read offers another protocol."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -56,7 +63,9 @@ class _Bounded(HttpToolsProtocol):
                 self._await_head()
             # Counted whole, before parsing: a header that never ends is kept by the parser, out of our sight.
             self._head_bytes += len(data)
+        self._data = data
         super().data_received(data)
+        self._data = b""
         if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self._refuse(_TOO_LARGE)
 
@@ -82,6 +91,9 @@ class _Bounded(HttpToolsProtocol):
             raise _HeadTooLarge
 
     def on_headers_complete(self) -> None:
+        self._offered = self.parser.should_upgrade()
+        if self._offered:
+            return  # the parser takes the body for another protocol's: see `_unsupported_upgrade_warning`
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
@@ -89,6 +101,8 @@ class _Bounded(HttpToolsProtocol):
         self.scope["state"][BREAK_OFF] = functools.partial(self._break_off, self.cycle)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         self._in_head = True
         super().on_message_complete()
         if self.cycle.response_complete:  # the refused body is over
@@ -100,11 +114,23 @@ class _Bounded(HttpToolsProtocol):
             self._stop_timer()
             self._timer = self.loop.call_later(_LINGER, self.transport.close)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Decline another protocol by reading the request anew without the offer (uvicorn would lose its body).
+
+        Called by uvicorn while it handles HttpParserUpgrade, whose argument tells how far the parser got.
+        """
+        fault = sys.exception()
+        if not isinstance(fault, httptools.HttpParserUpgrade) or self.parser.get_method() == b"CONNECT":
+            self._refuse(_MALFORMED)
+            return
+        rest = self._data[fault.args[0] :]
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers if name not in _OFFER]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - its name is uvicorn's
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.close()  # a second answer must not land within the first
-        else:
-            self._refuse(self._refusal or _MALFORMED)
+        self._refuse(self._refusal or _MALFORMED)
 
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.head_timeout, self._head_late)
@@ -118,9 +144,12 @@ class _Bounded(HttpToolsProtocol):
 
     def _refuse(self, answer: bytes) -> None:
         self._stop_timer()
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        under_way = self.cycle is not None and not self.cycle.response_complete
+        if not (under_way and (self._in_head or self.cycle.response_started)):  # never within, or for, another's answer
             self.transport.write(answer)
-            self.transport.close()
+        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

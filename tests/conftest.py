@@ -1,7 +1,7 @@
 """Fixtures for every test: a real Postgres, free ports, randomness that can be replayed.
 
-Law: a test gets its own database and its own randomness. Async tests run on asyncio through anyio's plugin, one event
-loop a test. A failing test shows its seed; `--seed` gives it back.
+Law: a test gets its own database and its own randomness. Async tests run on asyncio through anyio's plugin, all on one
+event loop. A failing test shows its seed; `--seed` gives it back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def anyio_backend() -> str:
     """Async tests run on asyncio, as the services do."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop() -> None:
+    """One event loop for all tests: gRPC's poller is the process's, and stumbles over calls of a loop that is closed."""
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
         self.metadata: Mapping[str, str] = {
             name: bounded(str(value)) for name, value in values.items() if value is not None
         }
-        super().__init__(self.template.format_map({name: _shown(value) for name, value in values.items()}))
+        super().__init__(self.template.format_map({name: _shown(name, value) for name, value in values.items()}))
 
     @property
     def message(self) -> str:
@@ -121,8 +121,12 @@ def bounded(text: str) -> str:
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
 
 
-def _shown(value: object) -> str:
-    return repr(bounded(value)) if isinstance(value, str) else str(value)
+_OUR_WORDS = frozenset({"cause", "chain", "kind", "queue", "request_id", "scope"})
+
+
+def _shown(name: str, value: object) -> str:
+    """Show a value in a message: a stranger's text bounded and quoted, our own words bare."""
+    return repr(bounded(value)) if isinstance(value, str) and name not in _OUR_WORDS else str(value)
 
 
 class ApiKeyUnknown(Refused):

@@ -40,7 +40,7 @@ class LinkSettings:
 
     token: Secret
     tls: Tls | None = None
-    answer_limit: float = 1.0
+    answer_limit: float = 2.0
     """Longest wait for the answer to a message or a status call."""
     status_interval: float = 2.0
     outcome_bound: int = 8192
@@ -112,14 +112,18 @@ class Link:
     async def run(self) -> None:
         """Keep the link up, until cancelled."""
         pause = _FIRST_PAUSE
+        said = ""
         while True:
             was_up = False
             try:
                 await self._live()
             except* _LOST as lost:
                 was_up = self._standing is not Standing.DOWN
-                if was_up:
-                    log.warning("router lost", router=self.address, fault=_fault(lost))
+                fault = _fault(lost)
+                if was_up or fault != said:  # not once a try
+                    log.warning("router lost" if was_up else "router not reached", router=self.address, fault=fault)
+                said = fault
+                _heed_cancellation()
             finally:
                 self._stub = None
                 self._stand(Standing.DOWN)
@@ -141,7 +145,7 @@ class Link:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._picks.run(stub.PickChannels(metadata=dialled.metadata), opened))
                 tasks.create_task(self.outcomes.run(stub.ReportOutcomes(metadata=dialled.metadata)))
-                tasks.create_task(self._watch(stub))
+                await self._watch(stub)  # here, not in a task: see `_heed_cancellation`
         finally:
             await dialled.channel.close()
 
@@ -164,6 +168,16 @@ class Link:
         self._standing = standing
         metrics.ROUTER_UP.labels(self.address).set(standing is not Standing.DOWN)
         self._changed(self)
+
+
+def _heed_cancellation() -> None:
+    """Raise the cancellation that a TaskGroup before Python 3.13 drops when one of its children fails at the same time.
+
+    It leaves the task's count of cancellations right only if the child failed while the group's own body was running.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _fault(group: BaseExceptionGroup[BaseException]) -> str:

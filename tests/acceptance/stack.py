@@ -35,6 +35,7 @@ class Stack:
     addresses: dict[str, Any]
     log: Path
     admin: httpx2.Client = field(init=False)
+    _sdks: list[openai.OpenAI] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Open the admin's HTTP face."""
@@ -92,7 +93,15 @@ class Stack:
 
         Untyped, since its overloads want literals where tests pass what they made.
         """
-        return openai.OpenAI(base_url=f"{self.relay}/v1", api_key=api_key, max_retries=0, timeout=30)
+        sdk = openai.OpenAI(base_url=f"{self.relay}/v1", api_key=api_key, max_retries=0, timeout=30)
+        self._sdks.append(sdk)
+        return sdk
+
+    def close(self) -> None:
+        """Hang up every client."""
+        self.admin.close()
+        for sdk in self._sdks:
+            sdk.close()
 
     def sql(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Type SQL as an operator would."""
@@ -135,7 +144,7 @@ def running(directory: Path, *arguments: str) -> Iterator[Stack]:
         try:
             yield stack
         finally:
-            stack.admin.close()
+            stack.close()
     finally:
         process.send_signal(signal.SIGINT)
         try:
