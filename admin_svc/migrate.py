@@ -21,6 +21,7 @@ from importlib.resources import files
 from itertools import pairwise
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -125,9 +126,11 @@ async def migrate(
 ) -> list[Applied]:
     """Apply what is missing and answer it; nothing missing, an empty list.
 
-    `connection` must not be inside a transaction. Waits at most `lock_wait` seconds at a time for others that migrate.
+    Waits at most `lock_wait` seconds at a time for others that migrate. `connection` must not be in a transaction.
     Raises MigrationError, or psycopg.Error when the database itself is out of reach.
     """
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        raise psycopg.ProgrammingError("migrating commits step by step: the connection must not be in a transaction")
     known = packaged_migrations() if migrations is None else tuple(migrations)
     done: list[Applied] = []
     while (applied := await _step(connection, known, lock_wait)) is not None:

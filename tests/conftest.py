@@ -27,8 +27,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-async def one_event_loop() -> None:
+async def one_event_loop(anyio_backend: str) -> None:
     """One event loop for all tests: gRPC's poller is the process's, and stumbles over calls of a loop that is closed."""
+    assert anyio_backend == "asyncio"
 
 
 @pytest.fixture(scope="session")

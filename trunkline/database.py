@@ -19,6 +19,9 @@ CONNECT_TIMEOUT = 3
 KEEPALIVE_IDLE = 5
 """Seconds of silence before TCP asks whether the server still lives."""
 
+_PLANNING = "-c jit=off -c plan_cache_mode=force_custom_plan"
+"""Compiling queries tripled the time of a full load; a plan kept from when tables were small scans them once they grew."""
+
 
 @asynccontextmanager
 async def open_pool(  # noqa: PLR0913 - keyword-only bounds of one pool
@@ -62,7 +65,7 @@ def with_bounds(dsn: Secret, application_name: str, *, statement_timeout: float,
         "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": 2 * statement_timeout,
     }
-    options = " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in bounds.items())
+    options = " ".join([*(f"-c {name}={round(seconds * 1000)}" for name, seconds in bounds.items()), _PLANNING])
     defaults = {
         "connect_timeout": CONNECT_TIMEOUT,
         "keepalives_idle": KEEPALIVE_IDLE,

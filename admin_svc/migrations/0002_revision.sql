@@ -119,13 +119,14 @@ RETURN current_setting('trunkline.stamp_depth', true) = pg_trigger_depth()::text
 -- the digest moves by, and the channels that this transaction had not stamped before.
 --
 -- The plan is made once a session (planning costs ten times the work on one channel), so it must be the one that is right
--- for any size of the tables: by index throughout, for a plan made over empty tables would scan all children per channel.
+-- for any size of the tables: one look into an index for each row, where a plan made over empty tables would scan them.
 CREATE FUNCTION stamp_channels(
     head bigint, ids bigint[], forced boolean[], OUT moved numeric, OUT newly bigint[]
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 BEGIN
     PERFORM set_config('trunkline.stamp_depth', (pg_trigger_depth() + 1)::text, true);
@@ -149,7 +150,8 @@ $$;
 CREATE FUNCTION stamp_api_keys(head bigint, ids bigint[], forced boolean[]) RETURNS numeric
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     moved numeric;
@@ -174,7 +176,8 @@ $$;
 CREATE FUNCTION stamp_groups(head bigint, names text[], forced boolean[]) RETURNS numeric
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     moved numeric;
@@ -224,9 +227,13 @@ BEGIN
 END;
 $$;
 
--- Buries what went and unburies what came; answers the ids that came back within this very transaction.
+-- Buries what went and unburies what came; answers the ids that came back within this very transaction. Planned once, as
+-- above.
 CREATE FUNCTION bury(head bigint, kind text, changes row_change[]) RETURNS text[]
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     back text[];
@@ -272,17 +279,20 @@ BEGIN
         SELECT s.moved, s.newly INTO stamped, newly FROM stamp_channels(head, ids::bigint[], forced) AS s;
         -- The deleted are touched too; none is counted twice, not even one that was deleted and put back.
         newly := array(
-            SELECT t.id FROM unnest(newly) AS t (id) WHERE t.id::text <> ALL (back)
+            (SELECT unnest(newly) EXCEPT SELECT unnest(back)::bigint)
             UNION ALL
             SELECT x.id::bigint FROM unnest(changes) AS x WHERE x.new_hash IS NULL AND x.old_revision <> head
+            ORDER BY 1
         );
         PERFORM note_channels(head, moved + stamped, counted, newly);
     ELSIF kind = 'api_key' THEN
         stamped := stamp_api_keys(head, ids::bigint[], forced);
-        UPDATE catalog SET digest = digest + moved + stamped, api_key_count = api_key_count + counted;
+        UPDATE catalog SET digest = digest + moved + stamped, api_key_count = api_key_count + counted
+        WHERE moved + stamped <> 0 OR counted <> 0;
     ELSE
         stamped := stamp_groups(head, ids, forced);
-        UPDATE catalog SET digest = digest + moved + stamped, group_count = group_count + counted;
+        UPDATE catalog SET digest = digest + moved + stamped, group_count = group_count + counted
+        WHERE moved + stamped <> 0 OR counted <> 0;
     END IF;
 END;
 $$;
@@ -309,6 +319,19 @@ BEGIN
 END;
 $$;
 
+-- An id given by hand (a channel put back, a COPY) must not be given out a second time. `top` null: none was given.
+CREATE FUNCTION keep_identity_ahead(identity_table regclass, top bigint) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+DECLARE
+    sequence_id regclass := pg_get_serial_sequence(identity_table::text, 'id')::regclass;
+BEGIN
+    IF top > coalesce(pg_sequence_last_value(sequence_id), 0) THEN
+        PERFORM setval(sequence_id, top);
+    END IF;
+END;
+$$;
+
 -- For channels and API keys; the argument is the kind.
 CREATE FUNCTION after_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
@@ -330,6 +353,9 @@ BEGIN
     END IF;
     IF changes IS NOT NULL THEN
         PERFORM settle(tg_argv[0], changes);
+        PERFORM keep_identity_ahead(
+            tg_relid::regclass, (SELECT max(x.id::bigint) FROM unnest(changes) AS x WHERE x.old_hash IS NULL)
+        );
     END IF;
     RETURN NULL;
 END;
@@ -383,20 +409,8 @@ BEGIN
         FROM stamp_channels(head, ids, array_fill(false, ARRAY[cardinality(ids)])) AS s;
         PERFORM note_channels(head, moved, 0, newly);
     END IF;
-    RETURN NULL;
-END;
-$$;
-
--- An id given by hand (a channel put back, a COPY) must not be given out a second time.
-CREATE FUNCTION keep_identity_ahead() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
-AS $$
-DECLARE
-    sequence_id regclass := pg_get_serial_sequence(format('%I.%I', tg_table_schema, tg_table_name), 'id')::regclass;
-    top bigint := (SELECT max(n.id) FROM added AS n);
-BEGIN
-    IF top > coalesce(pg_sequence_last_value(sequence_id), 0) THEN
-        PERFORM setval(sequence_id, top);
+    IF tg_op = 'INSERT' AND tg_table_name = 'channel_keys' THEN
+        PERFORM keep_identity_ahead(tg_relid::regclass, (SELECT max(n.id) FROM added AS n));
     END IF;
     RETURN NULL;
 END;
@@ -487,12 +501,6 @@ BEGIN
             'FOR EACH STATEMENT EXECUTE FUNCTION %s', catalog_table, settled_by);
     END LOOP;
 
-    FOREACH catalog_table IN ARRAY ARRAY['channels', 'channel_keys', 'api_keys'] LOOP
-        EXECUTE format(
-            'CREATE TRIGGER keep_identity_ahead AFTER INSERT ON %I REFERENCING NEW TABLE AS added '
-            'FOR EACH STATEMENT EXECUTE FUNCTION keep_identity_ahead()', catalog_table);
-    END LOOP;
-
     FOREACH catalog_table IN ARRAY ARRAY[
         'groups', 'channels', 'channel_keys', 'channel_models', 'channel_groups', 'ability_overrides', 'api_keys',
         'catalog', 'revisions', 'tombstones'
@@ -509,7 +517,7 @@ REVOKE EXECUTE ON FUNCTION
 begin_change(), stamp_channels(bigint, bigint[], boolean[]), stamp_api_keys(bigint, bigint[], boolean[]),
 stamp_groups(bigint, text[], boolean[]), note_channels(bigint, numeric, integer, bigint[]),
 bury(bigint, text, row_change[]), settle(text, row_change[]),
-before_change(), after_change(), after_group_change(), after_child_change(), keep_identity_ahead(),
+before_change(), after_change(), after_group_change(), after_child_change(), keep_identity_ahead(regclass, bigint),
 set_updated_time(), refuse_truncate(), refuse_head_change(), refuse_lineage_change(), refuse_headless_history()
 FROM PUBLIC;
 

@@ -1,11 +1,11 @@
 -- Abilities as operators know them: one row for each group and model that a channel may serve. It is a view, so it cannot
 -- disagree with the channels it comes from; writing to it writes to those, as a change like any other.
 --
---   UPDATE  sets what the ability has of its own: enabled, priority, weight, and only those that were changed. A null goes back
---           to the channel's own value. The rest of the row belongs to the channel, or is the ability's name, and is refused.
+--   UPDATE  sets what the ability has of its own (enabled, priority, weight), and only what was changed. A null goes back to
+--           the channel's own value. The rest of the row belongs to the channel, or is the ability's name, and is refused.
 --   INSERT  makes exactly that ability exist and be as given: the channel gets the model and the group if it lacks them, and
 --           other abilities that this would bring about are switched off. An ability that exists already is set as given.
---   DELETE  switches the ability off; the row stays and says so. To be rid of it, take the model or the group off the channel.
+--   DELETE  switches the ability off; the row stays and says so. To be rid of it, take the model or the group away.
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
 
 CREATE VIEW abilities AS

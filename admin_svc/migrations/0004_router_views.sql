@@ -1,8 +1,8 @@
 -- What a router reads, and all that it reads: the head, whole channels with their children, API keys, groups, tombstones and
 -- the lineage. The tables behind may change as long as these answer the same.
 --
--- Each is fit for a full load (no condition) and for a delta (revision > R): a channel's children are gathered for that channel
--- by index, so a delta costs what changed, never what there is. Read all of them in one REPEATABLE READ transaction.
+-- Each is fit for a full load (no condition) and for a delta (revision > R): the children are gathered by index, channel by
+-- channel, so a delta costs what changed, never what there is. Read all of them in one REPEATABLE READ transaction.
 -- Lists come in byte order of their names, or by id.
 SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
 

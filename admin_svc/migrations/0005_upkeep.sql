@@ -101,7 +101,10 @@ BEGIN
     FROM revisions AS r WHERE r.change_time >= now() - keep;
     DELETE FROM revisions AS r WHERE r.revision < oldest_kept;
     GET DIAGNOSTICS revisions_deleted = ROW_COUNT;
-    DELETE FROM tombstones AS t WHERE t.revision <= oldest_kept;
+    -- Whoever changes the catalog may hold tombstones in any order; we never wait for one, so there is no deadlock.
+    DELETE FROM tombstones AS t WHERE (t.kind, t.id) IN (
+        SELECT o.kind, o.id FROM tombstones AS o WHERE o.revision <= oldest_kept FOR UPDATE SKIP LOCKED
+    );
     GET DIAGNOSTICS tombstones_deleted = ROW_COUNT;
 END;
 $$;
