@@ -55,7 +55,12 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
             Follower(pool), lambda address: rpc.dial(address, settings.admin_token, settings), str(settings.listen)
         )
         service = AdminService(store=Store(pool, tools.sealer), pool=pool, broadcaster=broadcaster, tools=tools)
-        http = HttpServer(HttpFace(service, tokens, health), settings.http_listen, drain_timeout=settings.drain_timeout)
+        http = HttpServer(
+            HttpFace(service, tokens, health),
+            settings.http_listen,
+            drain_timeout=settings.drain_timeout,
+            **settings.https(),
+        )
         async with asyncio.TaskGroup() as doors:
             closing = asyncio.Event()
             doors.create_task(http.serve(closing), name="http")

@@ -22,8 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from admin_svc import http_json
-from admin_svc.http_request import message_of
+from admin_svc.http_request import Misread, message_of
 from admin_svc.http_routes import ROUTES, Route
+from admin_svc.rules import together
 from admin_svc.service import SCOPES, SERVICE, AdminService, Caller, actor_of
 from trunkline import auth
 from trunkline.errors import (
@@ -124,7 +125,11 @@ class HttpFace:
         if not self._health.ready:
             raise DatabaseUnavailable(cause=self._health.reason)
         body = await _body(request)
-        message = message_of(route, request.path_params, request.query_params.multi_items(), request.headers, body)
+        try:
+            message = message_of(route, request.path_params, request.query_params.multi_items(), request.headers, body)
+        except Misread as misread:
+            further = _in_http_terms(InvalidFields(await self._service.faults_of(route.method, misread.request)), route)
+            raise InvalidFields(together(misread.faults, further.faults)) from None
         host = request.client.host if request.client else "unknown"
         caller = Caller(scopes, actor_of(request.headers.get("x-trunkline-actor", ""), host), trace_id)
         answered: Message = await self._service.call(route.method, message, caller)

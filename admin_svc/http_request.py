@@ -6,7 +6,7 @@ The law: every fault of every part is answered at once, under the name it has in
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message_factory
@@ -16,9 +16,18 @@ from admin_svc import http_json
 from admin_svc.http_routes import Route
 from admin_svc.rules import Faults
 from admin_svc.service import METHODS
+from trunkline.errors import FieldFault, InvalidFields
 
 _NESTED = frozenset({"timeouts"})
 """Fields whose own keys are masked one by one."""
+
+
+class Misread(InvalidFields):
+    """Parts of a request that cannot be read; `request` holds the others, which may have faults of their own."""
+
+    def __init__(self, faults: Sequence[FieldFault], request: Any) -> None:
+        super().__init__(faults)
+        self.request = request
 
 
 def message_of(
@@ -28,7 +37,7 @@ def message_of(
     headers: Mapping[str, str],
     body: Mapping[str, Any],
 ) -> Any:
-    """Make the request message. Raises InvalidFields."""
+    """Make the request message. Raises Misread."""
     request: Any = message_factory.GetMessageClass(METHODS[route.method].input_type)()
     faults = Faults()
     resource = getattr(request, route.resource) if route.resource else request
@@ -40,7 +49,10 @@ def message_of(
     for name, text in query:
         _read_query(route, request, resource, name, text, faults)
     _read_headers(request, resource, headers, faults)
-    faults.refuse_any()
+    try:
+        faults.refuse_any()
+    except InvalidFields as refused:
+        raise Misread(refused.faults, request) from None
     return request
 
 

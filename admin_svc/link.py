@@ -17,7 +17,7 @@ import grpc
 from admin_svc import metrics
 from admin_svc.fanout import Fanout, Report
 from admin_svc.records import Token
-from admin_svc.wire import name_of, show_token
+from admin_svc.wire import show_token, status_of
 from trunkline.rpc import Dialled, read_error
 from trunkline.telemetry import get_logger
 from trunkline.v1 import router_pb2, router_pb2_grpc
@@ -90,6 +90,10 @@ class Link:
             finally:
                 self.connected = False
                 self._fanout.lose(self.router_id)
+            # Before Python 3.13 a group whose child fails at the moment of its cancellation reports only the failure.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that not all come back at once
 
     async def _hold(self) -> None:
@@ -118,7 +122,7 @@ class Link:
                 log.info("[Async] stream to router open", router_id=self.router_id, address=self.address)
             self.connected, self.fault = True, ""
             applied = Token(word.applied.revision, word.applied.chain) if word.HasField("applied") else None
-            report = Report(applied, name_of(router_pb2.RouterState, word.state))
+            report = Report(applied, status_of(router_pb2.RouterState, word.state))
             for seconds in self._fanout.hear(self.router_id, report, asyncio.get_running_loop().time()):
                 metrics.PROPAGATION_SECONDS.labels(self.router_id).observe(seconds)
             self.wake()

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 from admin_svc import reads, wire
 from admin_svc.broadcaster import Broadcaster
 from admin_svc.database import Connection, DatabaseFaultError, reading
-from admin_svc.reads import ChannelFilter, Paging
+from admin_svc.paging import Paging
+from admin_svc.reads import ChannelFilter
 from admin_svc.records import RouterLease, Token
 from trunkline import auth
 from trunkline.database import Pool

@@ -1,42 +1,25 @@
 """Reads of the catalog: each answers records from one statement, and so from one moment.
 
-The law: what a hand has broken in one row (a header override that is no object, say) is shown as far as it can be, and never
-makes a list unreadable. Lists are paged by key, so a page costs the same wherever it is and no row is skipped.
+The law: a resource is read with its children in the same statement, so that no answer mixes two states of the catalog.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import msgspec
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from admin_svc import rows
 from admin_svc.database import Connection
-from admin_svc.records import (
-    Ability,
-    ApiKey,
-    Channel,
-    ChannelKey,
-    Group,
-    Page,
-    Revision,
-    RouterLease,
-    Timeouts,
-    Token,
-)
-from trunkline.errors import FieldFault, InvalidFields, NotFound
+from admin_svc.paging import ListQuery, Paging
+from admin_svc.records import Ability, ApiKey, Channel, ChannelKey, Group, Page, Revision, RouterLease, Token
+from admin_svc.rows import Row
+from trunkline.errors import NotFound
 
 T = TypeVar("T")
-Row = Mapping[str, Any]
-
-_DEFAULT_PAGE: Final = 100
-_LARGEST_PAGE: Final = 1_000
-_HASH_BITS: Final = (1 << 64) - 1
 
 _CHANNEL: Final = """
 SELECT
@@ -89,12 +72,12 @@ FROM routers AS r
 
 async def channel(connection: Connection, channel_id: int) -> Channel:
     """Read a channel. Raises NotFound."""
-    return await _one(connection, _CHANNEL + "WHERE c.id = %s", (channel_id,), _channel, "channel")
+    return await _one(connection, _CHANNEL + "WHERE c.id = %s", (channel_id,), rows.channel, "channel")
 
 
 async def api_key(connection: Connection, api_key_id: int) -> ApiKey:
     """Read an API key. Raises NotFound."""
-    return await _one(connection, _API_KEY + " WHERE id = %s", (api_key_id,), _api_key, "API key")
+    return await _one(connection, _API_KEY + " WHERE id = %s", (api_key_id,), rows.api_key, "API key")
 
 
 async def group(connection: Connection, name: str) -> Group:
@@ -126,32 +109,6 @@ async def known_groups(connection: Connection, names: Sequence[str]) -> frozense
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """Which page to read: how many rows (the default when zero), and the token of the page before."""
-
-    size: int = 0
-    token: str = ""
-
-    def limit(self) -> int:
-        """Bound the page. Raises InvalidFields."""
-        if not 0 <= self.size <= _LARGEST_PAGE:
-            raise InvalidFields([FieldFault("page_size", f"must be from 1 to {_LARGEST_PAGE:,}, not {self.size:,}")])
-        return self.size or _DEFAULT_PAGE
-
-    def after(self, *kinds: type) -> list[Any]:
-        """Read the key after which the page begins; empty at the start. Raises InvalidFields."""
-        if not self.token:
-            return []
-        try:
-            key = json.loads(base64.urlsafe_b64decode(self.token.encode("ascii")))
-            if [type(part) for part in key] == list(kinds) and "\0" not in "".join(map(str, key)):
-                return list(key)
-        except (ValueError, TypeError, RecursionError):
-            pass
-        raise InvalidFields([FieldFault("page_token", "is not one that this list gave out")])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelFilter:
     """Which channels to list; what is empty does not filter."""
@@ -164,7 +121,7 @@ class ChannelFilter:
 
 async def channels(connection: Connection, wanted: ChannelFilter, paging: Paging) -> Page[Channel]:
     """List channels by id."""
-    query = _Query(_CHANNEL, ["c.id"], paging.after(int))
+    query = ListQuery(_CHANNEL, ["c.id"], paging.after(int))
     query.where_given(
         "EXISTS (SELECT FROM channel_groups AS g WHERE g.channel_id = c.id AND g.group_name = %s)", wanted.group
     )
@@ -173,7 +130,7 @@ async def channels(connection: Connection, wanted: ChannelFilter, paging: Paging
     )
     query.where_given("%s = ANY (c.tags)", wanted.tag)
     query.where_given("c.status = %s", wanted.status)
-    return await query.page(connection, paging.limit(), _channel, lambda row: [row.id])
+    return await query.page(connection, paging.limit(), rows.channel, lambda row: [row.id])
 
 
 async def channel_keys(connection: Connection, channel_id: int) -> tuple[ChannelKey, ...]:
@@ -185,7 +142,7 @@ async def abilities(
     connection: Connection, group_name: str, model: str, channel_id: int, paging: Paging
 ) -> Page[Ability]:
     """List abilities by group, model and channel."""
-    query = _Query(_ABILITY, ['a."group"', "a.model", "a.channel_id"], paging.after(str, str, int))
+    query = ListQuery(_ABILITY, ['a."group"', "a.model", "a.channel_id"], paging.after(str, str, int))
     query.where_given('a."group" = %s', group_name)
     query.where_given("a.model = %s", model)
     query.where_given("a.channel_id = %s", channel_id)
@@ -196,29 +153,29 @@ async def abilities(
 
 async def groups(connection: Connection, paging: Paging) -> Page[Group]:
     """List groups by name."""
-    query = _Query(_GROUP, ["name"], paging.after(str))
+    query = ListQuery(_GROUP, ["name"], paging.after(str))
     return await query.page(connection, paging.limit(), lambda row: Group(**row), lambda row: [row.name])
 
 
 async def api_keys(connection: Connection, group_name: str, paging: Paging) -> Page[ApiKey]:
     """List API keys by id."""
-    query = _Query(_API_KEY, ["id"], paging.after(int))
+    query = ListQuery(_API_KEY, ["id"], paging.after(int))
     query.where_given("group_name = %s", group_name)
-    return await query.page(connection, paging.limit(), _api_key, lambda row: [row.id])
+    return await query.page(connection, paging.limit(), rows.api_key, lambda row: [row.id])
 
 
 async def routers(connection: Connection, paging: Paging) -> Page[RouterLease]:
     """List routers by id: those with a live lease, and those whose lease ran out within the last hour."""
-    query = _Query(_LEASE, ["r.id"], paging.after(str))
+    query = ListQuery(_LEASE, ["r.id"], paging.after(str))
     query.where("r.expire_time > now() - interval '1 hour'")
-    return await query.page(connection, paging.limit(), _lease, lambda row: [row.id])
+    return await query.page(connection, paging.limit(), rows.lease, lambda row: [row.id])
 
 
 async def revisions(connection: Connection, channel_id: int, paging: Paging) -> Page[Revision]:
     """List changes of the catalog, newest first."""
-    query = _Query(_REVISION, ["revision"], paging.after(int), newest_first=True)
+    query = ListQuery(_REVISION, ["revision"], paging.after(int), newest_first=True)
     query.where_given("%s = ANY (touched_channels)", channel_id)
-    return await query.page(connection, paging.limit(), _revision, lambda row: [row.token.revision])
+    return await query.page(connection, paging.limit(), rows.revision, lambda row: [row.token.revision])
 
 
 # --- what the broadcaster follows -----------------------------------------------------------------------------------
@@ -232,56 +189,15 @@ async def head_and_leases(connection: Connection) -> tuple[Token, list[RouterLea
         ORDER BY l.id LIMIT 1000
     """  # noqa: S608 - constants
     cursor = connection.cursor(row_factory=dict_row)
-    rows = await (await cursor.execute(statement)).fetchall()
-    head = Token(rows[0]["head_revision"], rows[0]["head_chain"])
-    return head, [_lease(row) for row in rows if row["id"] is not None]
+    found = await (await cursor.execute(statement)).fetchall()
+    head = Token(found[0]["head_revision"], found[0]["head_chain"])
+    return head, [rows.lease(row) for row in found if row["id"] is not None]
 
 
 async def chains(connection: Connection, asked: Sequence[int]) -> dict[int, str]:
     """Read the chains of those revisions that exist, in hexadecimal."""
     statement = "SELECT revision, encode(chain, 'hex') FROM revisions WHERE revision = ANY(%s)"
     return dict(await (await connection.execute(statement, (list(asked),))).fetchall())
-
-
-# --- inside ---------------------------------------------------------------------------------------------------------
-
-
-class _Query:
-    """A list in the making: conditions, and paging by the columns it is ordered by."""
-
-    def __init__(self, select: str, key: Sequence[str], after: Sequence[Any], *, newest_first: bool = False) -> None:
-        self._select, self._key, self._order = select, ", ".join(key), " DESC" if newest_first else ""
-        self._conditions: list[str] = []
-        self._values: list[Any] = []
-        if after:
-            places = ", ".join(["%s"] * len(after))
-            self.where(f"({self._key}) {'<' if newest_first else '>'} ({places})", *after)
-
-    def where(self, condition: str, *values: Any) -> None:
-        self._conditions.append(condition)
-        self._values.extend(values)
-
-    def where_given(self, condition: str, value: str | int) -> None:
-        """Filter by a value, if it is one. Text that no row can hold (a NUL) is answered by no row."""
-        if isinstance(value, str) and "\0" in value:
-            self.where("false")
-        elif value:
-            self.where(condition, value)
-
-    async def page(
-        self, connection: Connection, limit: int, record: Callable[[Row], T], key_of: Callable[[T], list[Any]]
-    ) -> Page[T]:
-        conditions = f" WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
-        ordered = ", ".join(f"{column}{self._order}" for column in self._key.split(", "))
-        statement = f"{self._select}{conditions} ORDER BY {ordered} LIMIT {limit + 1}"
-        cursor = connection.cursor(row_factory=dict_row)
-        await cursor.execute(sql.SQL(statement), self._values)
-        items = [record(row) for row in await cursor.fetchall()]
-        token = ""
-        if len(items) > limit:
-            key = json.dumps(key_of(items[limit - 1]), separators=(",", ":"))
-            token = base64.urlsafe_b64encode(key.encode()).decode()
-        return Page(items=tuple(items[:limit]), next_page_token=token)
 
 
 async def _one(
@@ -294,77 +210,3 @@ async def _one(
         if row is not None:
             return record(row)
     raise NotFound(kind=kind, id="/".join(map(str, wanted)))
-
-
-def _channel(row: Row) -> Channel:
-    return Channel(
-        **{name: row[name] for name in ("id", "name", "provider", "base_url", "status", "status_reason", "priority")},
-        **{name: row[name] for name in ("weight", "remark", "revision")},
-        etag=_etag(row),
-        models=tuple(row["models"]),
-        model_mapping=row["model_mapping"] or {},
-        groups=tuple(row["groups"]),
-        tags=tuple(row["tags"]),
-        header_overrides={name: _text(value) for name, value in _object(row["header_overrides"]).items()},
-        parameter_overrides=_object(row["parameter_overrides"]),
-        timeouts=Timeouts(
-            connect_ms=row["connect_timeout_ms"],
-            first_byte_ms=row["first_byte_timeout_ms"],
-            idle_ms=row["idle_timeout_ms"],
-            total_ms=row["total_timeout_ms"],
-        ),
-        keys=msgspec.convert(row["keys"] or [], tuple[ChannelKey, ...]),
-        create_time=row["created_time"],
-        update_time=row["updated_time"],
-    )
-
-
-def _api_key(row: Row) -> ApiKey:
-    return ApiKey(
-        **{name: row[name] for name in ("id", "name", "last_four", "expire_time", "status", "remark", "revision")},
-        etag=_etag(row),
-        group=row["group_name"],
-        fallback_groups=tuple(row["fallback_groups"]),
-        model_allow_list=tuple(row["model_allow_list"]),
-        address_allow_list=tuple(row["networks"]),
-        create_time=row["created_time"],
-        update_time=row["updated_time"],
-    )
-
-
-def _revision(row: Row) -> Revision:
-    return Revision(
-        token=Token(row["revision"], row["chain_hex"]),
-        actor=row["actor"],
-        action=row["action"],
-        request_id=row["request_id"] or "",
-        touched_channel_ids=tuple(row["touched_channels"]),
-        touched_channel_count=row["touched_count"],
-        change_time=row["change_time"],
-    )
-
-
-def _lease(row: Row) -> RouterLease:
-    return RouterLease(
-        **{name: row[name] for name in ("id", "address", "incarnation", "state", "version", "expire_time")},
-        **{name: row[name] for name in ("start_time", "live", "lease_left")},
-        applied=Token(row["applied_revision"], row["applied_chain"]),
-    )
-
-
-def _etag(row: Row) -> str:
-    return format(row["content_hash"] & _HASH_BITS, "016x")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """Take an object out of a JSON column; also one that was written into it as a string, as other products do."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

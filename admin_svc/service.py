@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
@@ -84,6 +84,22 @@ class AdminService:
             return await self._owned(self._mutate(method, mutation, request, caller))
         return await self._queries.call(method, request, caller.scopes)
 
+    async def faults_of(self, method: str, request: Any) -> Sequence[FieldFault]:
+        """Tell the faults for which a mutation would be refused, without making it; none of a query."""
+        mutation = mutations.MUTATIONS.get(method)
+        if mutation is None:
+            return ()
+        faults: list[FieldFault] = []
+        try:
+            _asked(request)
+        except InvalidFields as refused:
+            faults.extend(refused.faults)
+        try:
+            prepared = mutation.prepare(request, self._tools)
+        except InvalidFields as refused:
+            return [*faults, *refused.faults]
+        return [*faults, *await self._store.faults_of(prepared.write)]
+
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve every method on a gRPC server."""
         handlers = {
@@ -111,7 +127,10 @@ class AdminService:
         line: dict[str, Any] = {"method": method, "actor": caller.actor, "trace_id": caller.trace_id}
         outcome = "INTERNAL"
         try:
-            request_id, mode, timeout = _asked(request)
+            try:
+                request_id, mode, timeout = _asked(request)
+            except InvalidFields:
+                raise InvalidFields(await self.faults_of(method, request)) from None
             line["request_id"] = request_id
             done, secret = await self._commit(method, mutation, request, request_id, caller)
             visibility = await self._broadcaster.visible(done.token, mode, timeout)
@@ -149,6 +168,7 @@ class AdminService:
             write=prepared.write,
             answer=mutation.answer,
             guarded=mutation.guarded and not request.allow_mass_change,
+            drawn=not request.request_id,
         )
         done = await self._store.commit(change)
         if done.repeated and prepared.secret is not None:

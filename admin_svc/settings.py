@@ -45,6 +45,18 @@ class Settings(Process, Tls, Tokens):
     def faults(self) -> list[SettingFault]:
         """Find what is at fault between settings."""
         found = self.faults_of(self.listen, "TRUNKLINE_ADMIN_LISTEN")
+        found += [
+            fault for fault in self.faults_of(self.http_listen, "TRUNKLINE_ADMIN_HTTP_LISTEN") if fault not in found
+        ]
         if self.listen.fd is not None:
             found.append(SettingFault("TRUNKLINE_ADMIN_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
         return found
+
+    def https(self) -> dict[str, str]:
+        """Give what makes the HTTP side speak TLS, if it is to.
+
+        Clients are asked for no certificate there: their bearer token tells, and health checks and scrapers have none.
+        """
+        if self.tls_certificate is None or self.tls_key is None:
+            return {}
+        return {"ssl_certfile": str(self.tls_certificate), "ssl_keyfile": str(self.tls_key)}

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -29,17 +29,25 @@ from admin_svc.database import Connection, refusal_of
 from admin_svc.records import Token
 from admin_svc.rules import admit_mass_change
 from trunkline.database import Pool
-from trunkline.errors import CatalogLocked, CommitUnknown, Overloaded, RequestIdReused
+from trunkline.errors import (
+    CatalogLocked,
+    CommitUnknown,
+    FieldFault,
+    InvalidFields,
+    Overloaded,
+    Refused,
+    RequestIdReused,
+)
 from trunkline.secret import Sealer, Secret
 
 Answer = TypeVar("Answer")
 
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 3
 """How often one change is tried before its caller is told to try again."""
 _WRITERS: Final = 2
 """Transactions at a time: one at work and one on its way to the head row; more would only take connections from reads."""
 _QUEUE: Final = 256
-_QUEUE_SECONDS: Final = 5.0
+_QUEUE_SECONDS: Final = 3.0
 _FIRST_LOOK: Final = 1.0
 """Seconds in a lock queue after which somebody asks who holds it; the session's lock_timeout ends the wait at 2."""
 _NEXT_LOOK: Final = 0.3
@@ -68,6 +76,8 @@ class Change(Generic[Answer]):
     answer: type[Answer]
     guarded: bool = False
     """Whether it may drop many channels, so that the mass-change rule is asked."""
+    drawn: bool = False
+    """Whether the request id was drawn here, so that nobody can have used it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,8 @@ class Store:
         self._sealer = sealer
         self._turns = asyncio.Semaphore(_WRITERS)
         self._waiting = 0
+        self._blocker: int | None = None
+        """The backend that writers wait for just now."""
 
     async def commit(self, change: Change[Answer]) -> Done[Answer]:
         """Make a change, or answer as the call that made it before. Raises Refused."""
@@ -106,7 +118,7 @@ class Store:
             unknown = False
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    return await self._attempt(change, call)
+                    return await self._attempt(change, call, look=attempt > 1 or not change.drawn)
                 except _OutcomeUnknownError:
                     unknown = True
                 except psycopg.Error as error:
@@ -120,6 +132,19 @@ class Store:
                 await asyncio.sleep(_BACKOFF * attempt * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries
             raise CommitUnknown(request_id=change.request_id)
 
+    async def faults_of(self, write: Callable[[Connection], Awaitable[Any]]) -> Sequence[FieldFault]:
+        """Tell the faults for which a change would be refused, as far as they can be told now; nothing is kept."""
+        try:
+            async with self._turn(), self._pool.connection() as connection:
+                await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
+                async with connection.transaction(force_rollback=True):
+                    await write(connection)
+        except InvalidFields as refused:
+            return refused.faults
+        except (Refused, psycopg.Error):
+            pass  # something else is wrong too, and will be said when the fields are right
+        return ()
+
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for a place among the writers, in order and within bounds."""
@@ -130,6 +155,8 @@ class Store:
             async with asyncio.timeout(_QUEUE_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
+            if self._blocker is not None:  # those before us are not slow: they wait for somebody else
+                raise CatalogLocked(blocking_pid=self._blocker) from None
             raise Overloaded(queue="changes", limit=_QUEUE) from None
         finally:
             self._waiting -= 1
@@ -138,10 +165,10 @@ class Store:
         finally:
             self._turns.release()
 
-    async def _attempt(self, change: Change[Answer], call: str) -> Done[Answer]:
+    async def _attempt(self, change: Change[Answer], call: str, *, look: bool) -> Done[Answer]:
         async with self._pool.connection() as connection:
             await connection.set_isolation_level(psycopg.IsolationLevel.READ_COMMITTED)
-            before = await self._recorded(connection, change, call)
+            before = await self._recorded(connection, change, call) if look else None
             if before is not None:
                 return before
             done = await self._watched(connection, self._write(connection, change, call))
@@ -195,23 +222,23 @@ class Store:
 
     async def _watched(self, connection: Connection, work: Awaitable[Done[Answer]]) -> Done[Answer]:
         """Do the work while somebody else looks who keeps it waiting. Raises CatalogLocked."""
-        seen: list[int] = []
         done: Done[Answer] | None = None
         fault: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
-            watcher = tasks.create_task(self._look(connection.info.backend_pid, seen), name="lock watcher")
+            watcher = tasks.create_task(self._look(connection.info.backend_pid), name="lock watcher")
             try:
                 done = await work
             except Exception as error:  # noqa: BLE001 - carried out of the group, which would wrap it
                 fault = error
             watcher.cancel()
         if isinstance(fault, errors.LockNotAvailable):
-            raise CatalogLocked(blocking_pid=seen[-1] if seen else "unknown") from fault
+            raise CatalogLocked(blocking_pid=self._blocker or "unknown") from fault
+        self._blocker = None
         if done is None:
             raise fault or AssertionError
         return done
 
-    async def _look(self, pid: int, seen: list[int]) -> None:
+    async def _look(self, pid: int) -> None:
         """Note who blocks a backend, again and again until cancelled: it cannot tell by itself, being blocked."""
         await asyncio.sleep(_FIRST_LOOK)
         while True:
@@ -219,7 +246,7 @@ class Store:
                 async with self._pool.connection(timeout=_NEXT_LOOK) as connection:
                     cursor = await connection.execute(_BLOCKER, {"pid": pid})
                     row = await cursor.fetchone()
-                    seen.extend(row or ())
+                    self._blocker = row[0] if row else self._blocker
             await asyncio.sleep(_NEXT_LOOK)
 
 

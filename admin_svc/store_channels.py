@@ -72,7 +72,7 @@ def update_channel(channel_id: int, etag: str, values: Mapping[str, Any]) -> Cal
         current = await reads.channel(connection, channel_id)
         check_etag("channel", channel_id, etag, current.etag)
         draft = rules.changed_channel(current, values)
-        known = await reads.known_groups(connection, draft.groups)
+        known = await reads.known_groups(connection, draft.groups) if "groups" in values else frozenset[str]()
         faults = rules.Faults("channel", only=values.keys())
         channel = rules.admit_channel(draft, known, faults)
         faults.refuse_any()

@@ -9,7 +9,7 @@ business; that it is a URL is ours.
 from admin_svc.rules.api_keys import admit_api_key
 from admin_svc.rules.changes import changed_channel, changed_channel_key
 from admin_svc.rules.channels import admit_channel, admit_channel_key, admit_secrets
-from admin_svc.rules.faults import Faults
+from admin_svc.rules.faults import Faults, together
 from admin_svc.rules.groups import admit_group, admit_override
 from admin_svc.rules.mass_change import admit_mass_change
 
@@ -24,4 +24,5 @@ __all__ = [
     "admit_secrets",
     "changed_channel",
     "changed_channel_key",
+    "together",
 ]

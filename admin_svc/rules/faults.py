@@ -120,6 +120,12 @@ def root_of(path: str) -> str:
     return path.partition("[")[0].partition(".")[0]
 
 
+def together(first: Sequence[FieldFault], further: Sequence[FieldFault]) -> list[FieldFault]:
+    """Join what two rounds of checks found; what the first found of a field explains what the second says of it."""
+    known = {root_of(fault.field) for fault in first}
+    return [*first, *(fault for fault in further if root_of(fault.field) not in known)]
+
+
 def at(field: str, key: str) -> str:
     """Write the path of a map's entry."""
     return f"{field}[{shown(key)}]"

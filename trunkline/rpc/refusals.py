@@ -19,7 +19,8 @@ from trunkline.v1 import error_reason_pb2, router_pb2
 
 def status_of(refused: Refused, request_id: str = "") -> status_pb2.Status:
     """Write a refusal as a rich status."""
-    metadata = {**refused.metadata, "request_id": request_id} if request_id else dict(refused.metadata)
+    # A refusal about a request id keeps it: it is what to retry with, and not the id of this call.
+    metadata = {"request_id": request_id, **refused.metadata} if request_id else dict(refused.metadata)
     details = [_packed(error_details_pb2.ErrorInfo(reason=refused.reason, domain=DOMAIN, metadata=metadata))]
     if refused.faults:
         violations = [

@@ -1,0 +1,267 @@
+"""Who is told what, and when a change counts as visible."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admin_svc.fanout import Fanout, Report, WaitMode
+from admin_svc.records import RouterLease, Token
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NONE = Token(0, "")
+
+
+def token(revision: int, branch: str = "main") -> Token:
+    """A state of the catalog on a branch of its history."""
+    return Token(revision, f"{branch}-{revision}")
+
+
+def lease(router_id: str, *, live: bool = True, applied: Token = NONE, state: str = "STARTING") -> RouterLease:
+    """A lease row."""
+    return RouterLease(
+        id=router_id,
+        address=f"{router_id}:1",
+        incarnation="one",
+        applied=applied,
+        state=state,
+        version="",
+        expire_time=NOW,
+        start_time=NOW,
+        live=live,
+        lease_left=5.0 if live else -1.0,
+    )
+
+
+def fanout_with(*router_ids: str, head: int = 1) -> Fanout:
+    """A fanout that has read a head and these live leases."""
+    fanout = Fanout()
+    fanout.observe(token(head), [lease(router_id) for router_id in router_ids], 0)
+    return fanout
+
+
+def serving(revision: int, branch: str = "main") -> Report:
+    """What a router says that serves a state."""
+    return Report(token(revision, branch), "SERVING")
+
+
+def test_a_change_is_visible_once_every_live_router_serves_it() -> None:
+    """And not before the last one does."""
+    fanout = fanout_with("a", "b")
+    fanout.note_commit(token(2), 0.0)
+    wait = fanout.begin_wait(token(2), "ALL")
+    fanout.hear("a", serving(2), 0.1)
+    assert not wait.done
+    fanout.hear("b", serving(2), 0.2)
+    answer = fanout.end_wait(wait)
+    assert (answer.visible_on, answer.of, answer.lagging, answer.lapsed) == (2, 2, (), ())
+
+
+@pytest.mark.parametrize(
+    ("mode", "count", "enough"), [("NONE", 3, 0), ("QUORUM", 3, 2), ("QUORUM", 4, 3), ("ALL", 3, 3), ("ALL", 0, 0)]
+)
+def test_a_wait_ends_with_as_many_routers_as_asked_for(mode: WaitMode, count: int, enough: int) -> None:
+    """A quorum is more than half."""
+    names = [f"r{number}" for number in range(count)]
+    fanout = fanout_with(*names)
+    wait = fanout.begin_wait(token(1), mode)
+    for number, name in enumerate(names):
+        assert wait.done == (number >= enough)
+        fanout.hear(name, serving(1), 0.0)
+    assert wait.done
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        serving(1),
+        Report(token(2), "DEGRADED"),
+        Report(token(2), "STARTING"),
+        Report(None, "SERVING"),
+        serving(2, "lost"),
+    ],
+)
+def test_a_word_that_proves_nothing_does_not_count(report: Report) -> None:
+    """An older state, a state not served, none at all, and one of another branch of history."""
+    fanout = fanout_with("a", head=2)
+    wait = fanout.begin_wait(token(2), "ALL")
+    fanout.hear("a", report, 0.0)
+    assert not wait.done
+    assert fanout.end_wait(wait).lagging == ("a",)
+
+
+def test_a_newer_state_counts_once_it_is_known_to_be_of_our_history() -> None:
+    """Another admin committed it: its chain is looked up first."""
+    fanout = fanout_with("a", "b")
+    wait = fanout.begin_wait(token(1), "ALL")
+    fanout.hear("a", serving(5), 0.0)
+    fanout.hear("b", serving(6, "lost"), 0.0)
+    assert not wait.visible
+    assert fanout.unknown_revisions() == {5, 6}
+    fanout.learn({5, 6}, {5: "main-5"})
+    assert wait.visible == {"a"}
+    assert fanout.unknown_revisions() == set()
+
+
+def test_a_router_that_loses_its_lease_while_waited_for_has_lapsed() -> None:
+    """Whether the row says so or is gone; one that comes back is waited for again."""
+    fanout = fanout_with("a", "b", "c")
+    wait = fanout.begin_wait(token(1), "ALL")
+    fanout.observe(token(1), [lease("a", live=False), lease("c")], 1)
+    assert (wait.lapsed, wait.missing) == ({"a", "b"}, {"c"})
+    fanout.observe(token(1), [lease("a"), lease("c")], 1)
+    assert (wait.lapsed, wait.missing) == ({"b"}, {"a", "c"})
+    fanout.hear("a", serving(1), 0.0)
+    fanout.hear("c", serving(1), 0.0)
+    assert wait.done
+    assert fanout.end_wait(wait).lapsed == ("b",)
+
+
+def test_a_router_that_comes_while_waiting_is_not_counted() -> None:
+    """The set is that of the moment when the wait began."""
+    fanout = fanout_with("a")
+    wait = fanout.begin_wait(token(1), "ALL")
+    fanout.observe(token(1), [lease("a"), lease("b")], 1)
+    fanout.hear("a", serving(1), 0.0)
+    assert (wait.done, wait.of) == (True, 1)
+
+
+def test_without_a_stream_the_lease_row_speaks_for_its_router() -> None:
+    """And no longer once the stream has spoken."""
+    fanout = fanout_with("a")
+    wait = fanout.begin_wait(token(1), "ALL")
+    fanout.hear("a", Report(token(1), "DEGRADED"), 0.0)
+    fanout.observe(token(1), [lease("a", applied=token(1), state="SERVING")], 1)
+    assert not wait.done
+    fanout.lose("a")
+    fanout.observe(token(1), [lease("a", applied=token(1), state="SERVING")], 1)
+    assert wait.done
+
+
+def test_one_hint_is_on_its_way_at_most_and_newer_ones_merge() -> None:
+    """Ten commits while a router is at work are one hint afterwards."""
+    fanout = fanout_with("a")
+    assert fanout.next_hint("a") == token(1)
+    for revision in range(2, 12):
+        fanout.note_commit(token(revision), 0.0)
+        assert fanout.next_hint("a") is None
+    fanout.hear("a", serving(1), 0.0)
+    assert fanout.next_hint("a") == token(11)
+    fanout.hear("a", serving(11), 0.0)
+    assert fanout.next_hint("a") is None
+
+
+def test_a_router_that_has_the_head_is_not_hinted_at_it() -> None:
+    """Nor is one hinted twice at what it was told; heartbeats repeat it."""
+    fanout = fanout_with("a", "b")
+    fanout.hear("a", serving(1), 0.0)
+    assert fanout.next_hint("a") is None
+    assert fanout.next_hint("b") == token(1)
+    fanout.hear("b", Report(None, "STARTING"), 0.0)
+    assert fanout.next_hint("b") is None
+    assert fanout.repeat_head("b") == token(1)
+    assert fanout.next_hint("nobody") is None
+
+
+def test_a_new_stream_is_told_again() -> None:
+    """What was said on the old one may never have arrived."""
+    fanout = fanout_with("a")
+    assert fanout.next_hint("a") == token(1)
+    fanout.lose("a")
+    assert fanout.next_hint("a") == token(1)
+
+
+def test_a_head_that_goes_back_is_another_branch() -> None:
+    """A restore: what was learned is forgotten, and hints follow the new head."""
+    fanout = fanout_with("a", head=9)
+    wait = fanout.begin_wait(token(9), "ALL")
+    fanout.hear("a", serving(9), 0.0)
+    assert wait.done
+    late = fanout.begin_wait(token(9), "ALL")
+    fanout.observe(token(4, "other"), [lease("a")], 9)
+    assert fanout.head == token(4, "other")
+    assert fanout.lineage.holds(token(9)) is None
+    fanout.hear("a", serving(4, "other"), 0.0)
+    assert fanout.end_wait(late).visible_on == 1
+
+
+def test_the_same_number_with_another_chain_is_another_branch() -> None:
+    """A failover to a replica that lagged, and wrote on."""
+    fanout = fanout_with("a", head=9)
+    fanout.observe(token(9, "other"), [lease("a")], 9)
+    wait = fanout.begin_wait(token(9, "other"), "ALL")
+    fanout.hear("a", serving(9), 0.0)
+    assert not wait.done
+    fanout.hear("a", serving(9, "other"), 0.0)
+    assert wait.done
+
+
+def test_a_read_overtaken_by_a_commit_is_not_taken_for_a_step_back() -> None:
+    """It began before the commit, and says so."""
+    fanout = fanout_with("a", head=4)
+    before = fanout.lineage.newest
+    fanout.note_commit(token(5), 0.0)
+    fanout.observe(token(4), [lease("a")], before)
+    assert fanout.head == token(5)
+    assert fanout.lineage.holds(token(5))
+
+
+def test_propagation_is_measured_once_a_commit_and_router() -> None:
+    """From the commit here; what was there before a router joined is not its delay."""
+    fanout = fanout_with("a")
+    fanout.note_commit(token(2), 10.0)
+    assert fanout.hear("a", serving(2), 99.0) == []
+    fanout.note_commit(token(3), 100.0)
+    fanout.note_commit(token(4), 101.0)
+    assert fanout.hear("a", serving(3), 102.0) == [2.0]
+    assert fanout.hear("a", serving(4), 103.0) == [2.0]
+    assert fanout.hear("a", serving(4), 104.0) == []
+
+
+def test_lagging_counts_live_routers_behind_the_head() -> None:
+    """A lapsed one is not lagging: it is degraded and says so itself."""
+    fanout = Fanout()
+    fanout.observe(token(3), [lease("a"), lease("b"), lease("c", live=False)], 0)
+    fanout.hear("a", serving(3), 0.0)
+    assert fanout.lagging() == 1
+
+
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("commit"), st.integers(0, 0), st.integers(0, 0)),
+        st.tuples(st.just("hear"), st.integers(0, 2), st.integers(0, 12)),
+        st.tuples(st.just("lose"), st.integers(0, 2), st.integers(0, 0)),
+        st.tuples(st.just("leases"), st.integers(0, 7), st.integers(0, 0)),
+        st.tuples(st.just("wait"), st.integers(0, 0), st.integers(0, 0)),
+    ),
+    max_size=40,
+)
+
+
+@given(events)
+def test_whatever_happens_a_visible_router_has_said_that_it_serves_the_change(
+    story: list[tuple[str, int, int]],
+) -> None:
+    """And each router of a wait is in exactly one of its three places."""
+    fanout, head, said = fanout_with("0", "1", "2"), 1, dict.fromkeys("012", 0)
+    waits = []
+    for kind, number, revision in story:
+        if kind == "commit":
+            head += 1
+            fanout.note_commit(token(head), 0.0)
+        elif kind == "hear":
+            said[str(number)] = max(said[str(number)], min(revision, head))
+            fanout.hear(str(number), serving(min(revision, head)), 0.0)
+        elif kind == "lose":
+            fanout.lose(str(number))
+        elif kind == "leases":
+            rows = [lease(str(bit), live=bool(number >> bit & 1)) for bit in range(3)]
+            fanout.observe(token(head), rows, fanout.lineage.newest)
+        else:
+            waits.append(fanout.begin_wait(token(head), "ALL"))
+        for wait in waits:
+            assert len(wait.visible) + len(wait.missing) + len(wait.lapsed) == wait.of
+            assert all(said[router_id] >= wait.token.revision for router_id in wait.visible)
