@@ -41,12 +41,10 @@ class Router:
             asks=wire.Asks(ApiKeyHasher(settings.pepper)),
             keyring=keyring,
         )
-        self.grpc = Server(
-            settings.listen, settings.table(), SCOPES, tls=settings, reserved=settings.die_with_parent
-        )  # fmt: skip
+        self.grpc = Server(settings.listen, settings.table(), SCOPES, tls=settings, reserved=settings.die_with_parent)
         router_pb2_grpc.add_RouterServiceServicer_to_server(RouterService(self.parts), self.grpc.grpc)
-        metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.age)
-        metrics.SERVING.set_function(lambda: float(not self.cache.degraded))
+        metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.trust().age)
+        metrics.SERVING.set_function(lambda: float(not self.cache.trust().degraded))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then drain."""
@@ -59,7 +57,9 @@ class Router:
         log.info(
             "router serves", grpc=self.grpc.address, http=http.address, router_id=who.id, incarnation=who.incarnation
         )
-        log.info("following every %g s", self.cache.poll, node_type=settings.node_type or None)
+        log.info("following every %g s", self.cache.poll)
+        if settings.node_type:
+            log.info("NODE_TYPE is accepted and changes nothing: every router follows", node_type=settings.node_type)
         followed = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(followed), name="http")

@@ -7,6 +7,7 @@ always bounded by the waiter's own deadline.
 
 import asyncio
 import contextlib
+import gc
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,9 +15,10 @@ from typing import Final, NamedTuple
 
 from router_svc import catalog, lease, metrics
 from router_svc.draft import Disagreement
-from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State
+from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State, Trust
 from router_svc.line import Line, LineDown
 from router_svc.lineage import Lineage, Standing
+from router_svc.lookups import Lookups
 from router_svc.snapshot import Snapshot, Token
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
@@ -27,7 +29,6 @@ _LOAD_SILENCE: Final = 5.0  # seconds without an answer; a load may take longer 
 _HEAD_SILENCE: Final = 1.0
 _LEASE_SILENCE: Final = 1.5
 _HANG_UP_LIMIT: Final = 0.5  # seconds that a drain gives workers to see that their lines were cut
-_LEAVE_LIMIT: Final = 1.0  # seconds that a drain spends on giving the lease back
 
 
 class News:
@@ -77,8 +78,8 @@ class Cache:
             ReadHead: Line(dsn, silence=_HEAD_SILENCE),
             RenewLease: Line(dsn, silence=_LEASE_SILENCE),
         }
-        self._lookups = Line(dsn, silence=_HEAD_SILENCE)
-        self._looking_up = asyncio.Lock()
+        self._lookup_line = Line(dsn, silence=_HEAD_SILENCE)
+        self._lookups = Lookups(self._lookup_line, self._lineage)
         self._jobs: dict[type, asyncio.Queue[Action]] = {kind: asyncio.Queue(1) for kind in self._lines}
         self._tickets: dict[int, asyncio.Event] = {}
         self._load_ended = News()
@@ -97,15 +98,9 @@ class Cache:
         """How far the snapshot can be trusted."""
         return State.DRAINING if self.draining else self.follower.state(time.monotonic())
 
-    @property
-    def degraded(self) -> bool:
-        """Whether answers must be marked."""
-        return self.follower.state(time.monotonic()) is not State.SERVING
-
-    @property
-    def age(self) -> float:
-        """Seconds since the snapshot was last known to be at head."""
-        return max(0.0, time.monotonic() - self.follower.confirmed) if self.snapshot is not None else 0.0
+    def trust(self) -> Trust:
+        """Tell what answers must be marked with."""
+        return self.follower.trust(time.monotonic())
 
     @property
     def fault(self) -> str:
@@ -127,17 +122,10 @@ class Cache:
         return True
 
     async def standing(self, token: Token, deadline: float) -> Standing:
-        """Tell how a token stands to the snapshot; an old one is looked up. Raises LineDown, TimeoutError."""
-        standing = self._lineage.standing(token)
-        if standing is not Standing.FORGOTTEN:
-            return standing
-        async with asyncio.timeout_at(deadline), self._looking_up:
-            chain = await self._lookups.run(lambda connection: catalog.read_chain(connection, token.revision))
-        if chain not in (None, token.chain):
-            return Standing.FOREIGN
-        # History is forgotten from its old end without holes, so what is not there any more was reached long ago.
-        self._lineage.remember(token)
-        return Standing.REACHED
+        """Tell how a token stands to the snapshot; FORGOTTEN when it is old and could not be looked up in time."""
+        if self._lineage.standing(token) is Standing.FORGOTTEN:
+            await self._lookups.wait_for(token.revision, deadline)
+        return self._lineage.standing(token)
 
     def known(self, token: Token) -> bool:
         """Tell at once whether a token is surely reached."""
@@ -162,6 +150,7 @@ class Cache:
                 tasks.create_task(self._work(Load, self._load), name="load"),
                 tasks.create_task(self._work(ReadHead, self._read_head), name="head"),
                 tasks.create_task(self._work(RenewLease, self._renew), name="lease"),
+                tasks.create_task(self._lookups.run(), name="lookups"),
                 tasks.create_task(self._clock(), name="clock"),
             ]
             self._do(self.follower.start(time.monotonic()))
@@ -196,9 +185,7 @@ class Cache:
         line, base = self._lines[Load], self.snapshot
         whole = not isinstance(action, Load) or action.since is None
         try:
-            loaded = await line.run(
-                lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard)
-            )  # fmt: skip
+            loaded = await line.run(lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard))
         except LineDown as down:
             log.warning("[Distributor] catalog not read", fault=down.cause)
             self._load_failed(disagreed=False)
@@ -209,7 +196,12 @@ class Cache:
             log.exception("[Distributor] catalog read failed")
             self._load_failed(disagreed=False)
         else:
+            pieces = base.pieces() if base is not None and loaded.kind == "full" else []
             self._install(loaded, began)
+            base = None
+            while pieces:  # freeing a large catalog at once would hold up picks
+                pieces.pop()
+                await asyncio.sleep(0)
 
     def _load_failed(self, *, disagreed: bool) -> None:
         metrics.LOADS.labels("failed").inc()
@@ -226,6 +218,8 @@ class Cache:
         metrics.LOADS.labels(loaded.kind).inc()
         metrics.LOAD_SECONDS.labels(loaded.kind).observe(seconds)
         self._load_ended.tell()
+        if loaded.kind == "full":
+            gc.freeze()  # the collector need not walk the catalog again; it has no cycles, so nothing is kept by this
         if loaded.kind != "unchanged":
             _tell_of(loaded, seconds)
             self.applied.tell()
@@ -262,7 +256,7 @@ class Cache:
 
     async def _hang_up(self) -> None:
         """End what waits on the lines; a cancel alone would have psycopg ask the server first, which may be frozen."""
-        lines = (*self._lines.values(), self._lookups)
+        lines = (*self._lines.values(), self._lookup_line)
         for line in lines:
             line.sever()
         with contextlib.suppress(TimeoutError):
@@ -273,11 +267,10 @@ class Cache:
     async def _leave(self) -> None:
         """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""
         presence = self.presence
-        with contextlib.suppress(LineDown, TimeoutError):
+        with contextlib.suppress(LineDown):
             if presence is not None and self.follower.lease_left(time.monotonic()) > 0:
-                async with asyncio.timeout(_LEAVE_LIMIT):
-                    await self._lines[RenewLease].run(lambda connection: lease.leave(connection, presence.who))
-        for line in (*self._lines.values(), self._lookups):
+                await self._lines[RenewLease].run(lambda connection: lease.leave(connection, presence.who))
+        for line in (*self._lines.values(), self._lookup_line):
             line.close()
 
 
@@ -298,7 +291,9 @@ def _tell_of(loaded: catalog.Loaded, seconds: float) -> None:
     metrics.CHANNELS.set(len(snapshot.channels))
     metrics.ABILITIES.set(snapshot.ability_count)
     metrics.QUARANTINED.set(len(snapshot.quarantine))
-    log.info(
+    # A line for each of hundreds of changes a second would cost more than applying them.
+    tell = log.info if loaded.kind == "full" else log.debug
+    tell(
         "[Distributor] catalog loaded at revision %d",
         snapshot.token.revision,
         kind=loaded.kind,

@@ -6,7 +6,9 @@ Small deltas take one round trip; long reads go in slices, with a turn for other
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import gc
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -17,16 +19,14 @@ from router_svc.line import Connection
 from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, GROUP_COLUMNS, Reader
 from router_svc.snapshot import Head, Item, Kind, Snapshot, Token
 
-SLICE: Final = 200
+SLICE: Final = 100
 """Rows read between two turns for others."""
 QUICK: Final = 100
 """Rows of a kind up to which a delta is read in one round trip."""
 HISTORY: Final = 1_000
 """Revisions of history read along at most."""
 
-_HEAD = (
-    "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count FROM router_head"
-)  # fmt: skip
+_HEAD = "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count FROM router_head"
 _CHAIN = "SELECT encode(chain, 'hex') FROM router_revisions WHERE revision = %s"
 _HISTORY = (
     "SELECT revision, encode(chain, 'hex') FROM router_revisions WHERE revision > %s ORDER BY revision DESC LIMIT %s"
@@ -72,9 +72,7 @@ async def read_chain(connection: Connection, revision: int) -> str | None:
     return row[0] if row is not None else None
 
 
-async def load(
-    connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]
-) -> Loaded:  # fmt: skip
+async def load(connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]) -> Loaded:
     """Read the catalog upon a base, or whole. Calls `heard` at each answer. Raises Disagreement and psycopg.Error."""
     if connection.isolation_level is None:
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
@@ -84,7 +82,18 @@ async def load(
         if loaded is not None:
             return loaded
         heard()
-    return await _in_slices(connection, base, whole=whole, heard=heard)
+    with _collector_paused():
+        return await _in_slices(connection, base, whole=whole, heard=heard)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the collector from walking a half-built catalog again and again: each walk would stall every pick."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
@@ -116,16 +125,14 @@ async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
 
 async def _in_slices(
     connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]
-) -> Loaded:  # fmt: skip
+) -> Loaded:
     """Read everything, or a long delta, slice by slice."""
     async with connection.transaction():
         head = await read_head(connection)
         ours = await _is_ours(connection, base)
         delta = base if ours and not whole else None
         since = delta.token.revision if delta is not None else _EVERYTHING
-        history = [
-            Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()
-        ]  # fmt: skip
+        history = [Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()]
         draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None)
         reader, count = Reader(), 0
         for kind, sql in _ROWS.items():

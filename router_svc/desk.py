@@ -5,13 +5,13 @@ pick arrived found the snapshot at head; until then catching up may turn it into
 UNVERIFIED, never a flat no. Picks that arrived together wait together, in one task.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from router_svc import metrics, picker
 from router_svc.cache import Cache
-from router_svc.line import LineDown
 from router_svc.lineage import Standing
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot, Token
@@ -24,6 +24,10 @@ TIME_LIMIT: Final = 2.0
 """Seconds that a pick may wait when its caller says nothing."""
 LONGEST_LIMIT: Final = 60.0
 """Seconds that a pick may wait, whatever its caller says."""
+MOST_WAITING: Final = 10_000
+"""Picks that may wait in calls of their own; streams have bounds of their own."""
+TURN: Final = 64
+"""Picks decided in a row before others have their turn."""
 
 
 class Decided(NamedTuple):
@@ -54,6 +58,7 @@ class Desk:
         """Take the cache, and what opens channel keys."""
         self._cache = cache
         self._open_key = open_key
+        self._waiting = 0
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
         """Decide what can be decided without waiting; None when it must wait."""
@@ -69,19 +74,37 @@ class Desk:
 
     async def settle(self, waiting: Iterable[Request], arrival: float, give: Give) -> None:
         """Answer picks that arrived together and must wait, each as soon as it can be."""
-        requests = list(waiting)
-        metrics.DEFERRED.inc(len(requests))
-        held = self._cache.snapshot
+        held, requests = self._cache.snapshot, list(waiting)
+        left = len(requests)
+        self._waiting += left
+        metrics.DEFERRED.set(self._waiting)
         try:
             while requests:
                 await self._cache.news(arrival, min(request.deadline for request in requests))
-                requests = [request for request in requests if not await self._settled(request, arrival, held, give)]
+                saved, unsettled = _Saved(), []
+                for number, request in enumerate(requests, 1):
+                    decided = await self._settled(request, arrival)
+                    if decided is None:
+                        unsettled.append(request)
+                    else:
+                        left -= 1
+                        self._waiting -= 1
+                        saved.note(request, decided, held)
+                        metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
+                        give(request, decided)
+                    if number % TURN == 0:
+                        await asyncio.sleep(0)
+                saved.tell()
+                requests = unsettled
         finally:
-            metrics.DEFERRED.dec(len(requests))
+            self._waiting -= left
+            metrics.DEFERRED.set(self._waiting)
 
     async def settle_one(self, request: Request, arrival: float) -> Decided:
         """Answer one pick, waiting if it must."""
         decided = self.at_once(request, arrival)
+        if decided is None and self._waiting >= MOST_WAITING:
+            return Decided(Unverified(cause=f"{MOST_WAITING} picks are waiting"), self._cache.snapshot)
         if decided is None:
             answers: list[Decided] = []
             await self.settle([request], arrival, lambda _, answer: answers.append(answer))
@@ -104,57 +127,61 @@ class Desk:
             await self._cache.news(arrival, deadline)
         return None
 
-    async def _settled(self, request: Request, arrival: float, held: Snapshot | None, give: Give) -> bool:
-        """Answer a pick if it can be now."""
-        refusal = await self._unreached(request.min_token, arrival, request.deadline) if request.min_token else None
-        late = time.monotonic() >= request.deadline
-        if refusal is not None:
-            if late or not isinstance(refusal, Stale):
-                self._answer(request, Decided(refusal, self._cache.snapshot), arrival, give)
-                return True
-            return False
+    async def _settled(self, request: Request, arrival: float) -> Decided | None:
+        """Decide a pick that waits; None when it must go on waiting."""
+        token, late = request.min_token, time.monotonic() >= request.deadline
+        if token is not None:
+            refusal = await self._unreached(token, arrival, request.deadline)
+            if refusal is not None:
+                return Decided(refusal, self._cache.snapshot) if late or not isinstance(refusal, Stale) else None
         decided = self.at_once(request._replace(min_token=None), arrival)
-        if decided is None and not late:
-            return False
-        if decided is None:
-            decided = Decided(self._unverified(), self._cache.snapshot)
-        elif type(decided.decision) is Plan and request.min_token is None and held is not decided.snapshot:
-            _tell_saved(request, decided.decision)
-        self._answer(request, decided, arrival, give)
-        return True
-
-    def _answer(self, request: Request, decided: Decided, arrival: float, give: Give) -> None:
-        metrics.DEFERRED.dec()
-        metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
-        give(request, decided)
+        return Decided(self._unverified(), self._cache.snapshot) if decided is None and late else decided
 
     async def _unreached(self, token: Token, arrival: float, deadline: float) -> Refused | None:
         """Tell why a token is not reached; None when it is."""
         revision = self._cache.snapshot.token.revision if self._cache.snapshot is not None else 0
         stale = Stale(wanted=token.revision, revision=revision)
         at_head = self._cache.confirmed >= arrival
-        try:
-            standing = await self._cache.standing(token, deadline)
-        except (LineDown, TimeoutError):
-            return stale
+        standing = await self._cache.standing(token, deadline)
         if standing is Standing.REACHED:
             return None
+        if standing is Standing.FORGOTTEN:
+            return stale
         # At head as of the pick's arrival, what is not in this history will not come: a token is given after its commit.
         return LostBranch(wanted=token.revision, chain=token.chain, revision=revision) if at_head else stale
 
     def _unverified(self) -> Unverified:
-        cause = self._cache.fault or "the catalog was not caught up with in time"
+        cause = self._cache.fault or "the database did not confirm it in time"
         snapshot = self._cache.snapshot
         return Unverified(cause=cause, revision=snapshot.token.revision if snapshot is not None else None)
 
 
-def _tell_saved(request: Request, plan: Plan) -> None:
-    metrics.SAVED.inc()
-    log.info(
-        "%s catching up turned a refusal into a plan",
-        CACHE_RETRY,
-        model=request.ask.model,
-        group=plan.group,
-        revision=plan.token.revision,
-        decision_id=plan.decision_id,
-    )
+class _Saved:
+    """Picks that catching up turned from a refusal into a plan, told in one line however many they are."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: tuple[Request, Plan] | None = None
+
+    def note(self, request: Request, decided: Decided, held: Snapshot | None) -> None:
+        """Look whether a pick was saved: it got a plan from another snapshot than the one held when it came."""
+        decision = decided.decision
+        if isinstance(decision, Plan) and request.min_token is None and decided.snapshot is not held:
+            self._count += 1
+            self._first = self._first or (request, decision)
+
+    def tell(self) -> None:
+        """Log them."""
+        if self._first is None:
+            return
+        metrics.SAVED.inc(self._count)
+        request, plan = self._first
+        log.info(
+            "%s catching up turned a refusal into a plan",
+            CACHE_RETRY,
+            picks=self._count,
+            model=request.ask.model,
+            group=plan.group,
+            revision=plan.token.revision,
+            decision_id=plan.decision_id,
+        )

@@ -24,7 +24,7 @@ from router_svc.snapshot import (
     Token,
 )
 
-STEP: Final = 2_000
+STEP: Final = 1_000
 """Abilities that one step folds, or one route if that has more."""
 
 

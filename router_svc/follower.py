@@ -62,6 +62,14 @@ class State(Enum):
     DRAINING = "DRAINING"
 
 
+class Trust(NamedTuple):
+    """How far answers can be trusted at a moment."""
+
+    degraded: bool
+    age: float
+    """Seconds since the snapshot was last known to be at head."""
+
+
 @dataclass(slots=True)
 class _Pace:
     """When the next try may begin after failures."""
@@ -186,6 +194,11 @@ class Follower:
             return State.STARTING
         fresh = self.confirmed >= self._lease_begin and now - self.confirmed < LEASE
         return State.SERVING if fresh and now < self._lease_end else State.DEGRADED
+
+    def trust(self, now: float) -> Trust:
+        """Tell what answers must be marked with."""
+        age = max(0.0, now - self.confirmed) if self.applied is not None else 0.0
+        return Trust(self.state(now) is not State.SERVING, age)
 
     def lease_left(self, now: float) -> float:
         """Seconds of the lease left."""

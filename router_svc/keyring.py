@@ -39,9 +39,7 @@ class Keyring:
         return [row for _, row in self._broken.values()]
 
     def _report(self, channel: Channel, key: ChannelKey, fault: str) -> None:
-        row = Quarantined(
-            "channel", str(channel.id), channel.revision, channel.content_hash, fault, channel.revision
-        )  # fmt: skip
+        row = Quarantined("channel", str(channel.id), channel.revision, channel.content_hash, fault, channel.revision)
         self._broken[channel.id, key.id] = (key, row)
         metrics.UNSEALABLE.inc()
         log.warning("[Distributor] channel key cannot be opened", channel_id=channel.id, key_id=key.id, fault=fault)

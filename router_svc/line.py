@@ -2,7 +2,8 @@
 
 The law: whoever uses a line gets an answer or `LineDown` within the silence allowed, also while the server is frozen. A
 frozen server honours no cancel request, so nothing is asked of it: its socket is shut down, which ends the wait at once. A
-line that failed is opened anew at its next use. Workers do not share lines, so the slow never hold up the quick.
+line that failed is opened anew at its next use. Workers do not share lines, so the slow never hold up the quick. Do not put a
+time limit of your own around `run`: a cancelled query would ask the server first, for seconds.
 """
 
 import asyncio

@@ -32,6 +32,7 @@ class Lineage:
         """Begin with no history."""
         self._chains: dict[int, str] = {}
         self._applied = -1
+        self._forgotten = -1
 
     def extend(self, history: Iterable[Token], applied: Token) -> None:
         """Go on to a later state, along the revisions between."""
@@ -44,11 +45,16 @@ class Lineage:
     def restart(self, history: Iterable[Token], applied: Token) -> None:
         """Stand on a history read whole, which may be another branch."""
         self._chains = {}
+        self._forgotten = -1
         self.extend(history, applied)
 
     def remember(self, token: Token) -> None:
         """Keep a token that the database vouched for."""
         self._chains[token.revision] = token.chain
+
+    def forget_until(self, revision: int) -> None:
+        """Learn that the database knows a revision no more: history goes from its old end, without holes."""
+        self._forgotten = max(self._forgotten, revision)
 
     def standing(self, token: Token) -> Standing:
         """Tell how a token stands; one without a chain is compared by its number alone."""
@@ -58,5 +64,5 @@ class Lineage:
             return Standing.REACHED
         chain = self._chains.get(token.revision)
         if chain is None:
-            return Standing.FORGOTTEN
+            return Standing.REACHED if token.revision <= self._forgotten else Standing.FORGOTTEN
         return Standing.REACHED if chain == token.chain else Standing.FOREIGN

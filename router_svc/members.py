@@ -58,24 +58,31 @@ class Members:
         """Build a set from weights by id."""
         return cls(_chunks_of(weights)) if weights else NOBODY
 
-    def at(self, point: int) -> int:
-        """Give the id whose share of 0 … total-1 holds the point."""
-        chunks = self._chunks
-        if len(chunks) == 1:
-            ids, cumulative = chunks[0]
-            return ids[bisect_right(cumulative, point)]
-        number = bisect_right(self._cumulative, point)
-        if number:
-            point -= self._cumulative[number - 1]
-        ids, cumulative = chunks[number]
-        return ids[bisect_right(cumulative, point)]
+    def at(self, point: int) -> tuple[int, int, int]:
+        """Give the member whose share of 0 … total-1 holds the point: its id, where its share begins, its weight."""
+        number = base = 0
+        if len(self._chunks) > 1:
+            number = bisect_right(self._cumulative, point)
+            base = self._cumulative[number - 1] if number else 0
+        ids, cumulative = self._chunks[number]
+        place = bisect_right(cumulative, point - base)
+        begin = cumulative[place - 1] if place else 0
+        return ids[place], base + begin, cumulative[place] - begin
+
+    def share_of(self, channel_id: int) -> tuple[int, int] | None:
+        """Give where a member's share begins and its weight; None when it is no member."""
+        if not self._chunks:
+            return None
+        number = self._home_of(channel_id)
+        ids, cumulative = self._chunks[number]
+        place = bisect_left(ids, channel_id)
+        if place == len(ids) or ids[place] != channel_id:
+            return None
+        begin = cumulative[place - 1] if place else 0
+        return (self._cumulative[number - 1] if number else 0) + begin, cumulative[place] - begin
 
     def __contains__(self, channel_id: int) -> bool:
-        if not self._chunks:
-            return False
-        ids = self._chunks[self._home_of(channel_id)].ids
-        place = bisect_left(ids, channel_id)
-        return place < len(ids) and ids[place] == channel_id
+        return self.share_of(channel_id) is not None
 
     def __iter__(self) -> Iterator[int]:
         for chunk in self._chunks:

@@ -68,6 +68,4 @@ LOAD_SECONDS: Final = Histogram(
 RENEWALS: Final = Counter(PREFIX + "lease_renewals", "Renewals of the lease, by result.", ["result"])
 FOLLOWERS: Final = Gauge(PREFIX + "invalidation_streams", "Open invalidation streams.")
 
-OUTCOMES: Final = Counter(
-    PREFIX + "outcomes", "Attempts reported, by channel and result.", ["channel", "result"]
-)  # fmt: skip
+OUTCOMES: Final = Counter(PREFIX + "outcomes", "Attempts reported, by channel and result.", ["channel", "result"])

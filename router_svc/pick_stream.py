@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from router_svc import metrics, wire
-from router_svc.desk import Decided, Desk, Request
+from router_svc.desk import TURN, Decided, Desk, Request
 from router_svc.journal import Journal
-from router_svc.picker import Plan
 from trunkline.errors import FieldFault, InvalidFields, Refused, Unverified
 from trunkline.rpc import refusal_of
 from trunkline.v1 import router_pb2
@@ -25,16 +24,15 @@ MOST_PICKS: Final = 1_024
 
 Result = router_pb2.PickChannelsResponse.Result
 Send = Callable[[router_pb2.PickChannelsResponse], Awaitable[None]]
-Write = Callable[[Plan], router_pb2.Plan]
 
 
 class PickStream:
     """The state of one stream."""
 
-    def __init__(self, desk: Desk, asks: wire.Asks, journal: Journal, write_plan: Write, send: Send) -> None:
+    def __init__(self, desk: Desk, asks: wire.Asks, journal: Journal, writer: wire.PlanWriter, send: Send) -> None:
         """Take what decides, what reads picks and notes decisions, what writes plans, and where answers go."""
         self._desk, self._asks, self._journal = desk, asks, journal
-        self._write_plan = write_plan
+        self._writer = writer
         self._send = send
         self._sending = asyncio.Lock()
         self._deferred = 0
@@ -45,17 +43,20 @@ class PickStream:
         if len(message.items) > MOST_PICKS:
             raise InvalidFields([FieldFault("items", f"are more than {MOST_PICKS}")])
         answer = router_pb2.PickChannelsResponse(answers_request=True)
+        self._writer.begin()
         waiting: list[Request] = []
-        for item in message.items:
+        for number, item in enumerate(message.items, 1):
+            if number % TURN == 0:
+                await asyncio.sleep(0)
             request = self._request(item, arrival, answer)
             if request is None:
                 continue
             decided = self._desk.at_once(request, arrival)
             if decided is not None:
-                answer.results.append(self._result(request, decided))
+                self._answer(request, decided, answer)
             elif self._deferred + len(waiting) >= MOST_DEFERRED:
                 full = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
-                answer.results.append(self._result(request, Decided(full, None)))
+                self._answer(request, Decided(full, None), answer)
             else:
                 waiting.append(request)
                 answer.deferred_ids.append(item.id)
@@ -80,32 +81,40 @@ class PickStream:
 
     async def _settle(self, waiting: list[Request], arrival: float) -> None:
         """Answer deferred picks: those decided in the same turn go in one message."""
-        ready: list[Result] = []
+        ready: list[tuple[Request, Decided]] = []
         wake = asyncio.Event()
 
         def give(request: Request, decided: Decided) -> None:
             self._deferred -= 1
-            ready.append(self._result(request, decided))
+            ready.append((request, decided))
             wake.set()
 
         async def forward(left: int) -> None:
             while left:
                 await wake.wait()
                 wake.clear()
-                results, ready[:] = ready[:], []
-                left -= len(results)
-                await self._write(router_pb2.PickChannelsResponse(results=results))
+                left -= len(ready)
+                answer = router_pb2.PickChannelsResponse()
+                self._writer.begin()
+                for request, decided in ready:
+                    self._answer(request, decided, answer)
+                ready.clear()
+                await self._write(answer)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(forward(len(waiting)), name="deferred answers")
             await self._desk.settle(waiting, arrival, give)
 
-    def _result(self, request: Request, decided: Decided) -> Result:
+    def _answer(self, request: Request, decided: Decided, answer: router_pb2.PickChannelsResponse) -> None:
+        """Write a decision into a message, in place: a copy of a plan costs as much as writing it."""
         self._journal.note(request.ask, decided)
+        result = answer.results.add()
+        result.id = request.id
         decision = decided.decision
         if isinstance(decision, Refused):
-            return Result(id=request.id, refusal=refusal_of(decision))
-        return Result(id=request.id, plan=self._write_plan(decision))
+            result.refusal.CopyFrom(refusal_of(decision))
+        else:
+            self._writer.write(decision, result.plan)
 
     async def _write(self, answer: router_pb2.PickChannelsResponse) -> None:
         async with self._sending:  # gRPC takes one message at a time

@@ -8,7 +8,9 @@ exact one to the shortest wildcard, and a channel counts by its most specific na
 off is not let in again through its wildcard. Positive picks are the hot path of the whole service, hence the flat code.
 """
 
+from bisect import insort
 from collections.abc import Callable
+from math import log
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -35,8 +37,7 @@ _SEEDS: Final = (1 << 64) - 1
 # would cost more to seed than the whole pick.
 _FACTOR: Final = 6364136223846793005
 _TERM: Final = 1442695040888963407
-_MISSES: Final = 6  # draws of somebody already taken, before the rest is listed and drawn from exactly
-_FEW: Final = 16  # members that are sooner listed than drawn again
+_PATIENCE: Final = 32  # channels drawn in vain, before all that are left are put in order at once
 
 OpenKey = Callable[[Channel, ChannelKey], bool]
 """Opens a sealed key if it was not tried yet; tells whether it can be used."""
@@ -100,9 +101,7 @@ def decide(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decis
         if routes is not None:
             candidates, matched = _candidates(snapshot, routes, ask, open_key)
             if candidates:
-                return Plan(
-                    snapshot.token, group, matched, api_key_id, candidates, ask.seed, ask.decision_id
-                )  # fmt: skip
+                return Plan(snapshot.token, group, matched, api_key_id, candidates, ask.seed, ask.decision_id)
     return no_plan(snapshot, groups, ask.model)
 
 
@@ -136,126 +135,122 @@ def no_plan(snapshot: Snapshot, groups: tuple[str, ...], model: str) -> Refused:
 
 def _candidates(snapshot: Snapshot, routes: GroupRoutes, ask: Ask, open_key: OpenKey) -> tuple[list[Candidate], str]:
     """Fill a plan from the routes that a model matches, the most specific name first."""
-    found: list[Candidate] = []
-    draw = _Draw(snapshot, ask, open_key, found)
+    draw = _Draw(snapshot, ask, open_key)
+    found = draw.found
     route = routes.exact.get(ask.model)
     if route is not None:
         draw.from_route(ask.model, route)
         if len(found) == ask.wanted or not routes.lengths:
             return found, ask.model
     matched = ask.model
-    shadowing: list[Route] = []
     for declared, named in routes.of(ask.model):
         if named is not route:  # by identity: a client may ask for a name that looks like a wildcard
-            draw.barred = _Barred(ask.excluded, shadowing)
             before = len(found)
             draw.from_route(declared, named)
             matched = declared if not before and found else matched
             if len(found) == ask.wanted:
                 break
-        shadowing = [*shadowing, named]
+        draw.shadowing.append(named)
     return found, matched
-
-
-class _Barred:
-    """The channels that may not be drawn: excluded by the caller, or counted by a more specific name."""
-
-    __slots__ = ("_excluded", "_shadowing")
-
-    def __init__(self, excluded: frozenset[int], shadowing: list[Route]) -> None:
-        self._excluded = excluded
-        self._shadowing = shadowing
-
-    def __contains__(self, channel_id: int) -> bool:
-        return channel_id in self._excluded or any(channel_id in route for route in self._shadowing)
-
-    def __bool__(self) -> bool:
-        return bool(self._excluded or self._shadowing)
 
 
 class _Draw:
     """The draws of one pick: a generator's state, and the plan that it fills."""
 
-    __slots__ = ("_ask", "_found", "_open_key", "_snapshot", "_state", "barred")
+    __slots__ = ("_ask", "_channels", "_open_key", "_state", "found", "shadowing")
 
-    def __init__(self, snapshot: Snapshot, ask: Ask, open_key: OpenKey, found: list[Candidate]) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, ask: Ask, open_key: OpenKey) -> None:
+        self._channels = snapshot.channels
         self._ask = ask
         self._open_key = open_key
-        self._found = found
         self._state = ask.seed
-        self.barred: frozenset[int] | _Barred = ask.excluded
+        self.found: list[Candidate] = []
+        self.shadowing: list[Route] = []
+        """Routes of more specific names: their channels have had their turn."""
 
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""
+        wanted = self._ask.wanted
         for tier in route.tiers:
-            for members in (tier.weighted, tier.weightless):
-                if members.count:
-                    self._from_members(declared, tier.priority, members)
-                    if len(self._found) == self._ask.wanted:
-                        return
+            if tier.weighted.count:
+                self._from_members(declared, tier.priority, tier.weighted)
+                if len(self.found) == wanted:
+                    return
+            if tier.weightless.count:
+                self._from_members(declared, tier.priority, tier.weightless)
+                if len(self.found) == wanted:
+                    return
 
     def _from_members(self, declared: str, priority: int, members: Members) -> None:
-        """Draw by weight without replacement: draw again when somebody taken comes up, and list the rest if it goes on."""
-        barred, wanted = self.barred, self._ask.wanted
-        drawn: set[int] = set()
-        misses = 0
-        while len(drawn) < members.count:
+        """Draw by weight without replacement: a share that was taken is left out of the next draw."""
+        found, wanted = self.found, self._ask.wanted
+        left = members.total
+        taken: list[tuple[int, int]] = []
+        for channel_id in self._ask.excluded:
+            share = members.share_of(channel_id)
+            if share is not None:
+                insort(taken, share)
+                left -= share[1]
+        turned_away = 0
+        while left:
             self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
-            channel_id = members.at(state * members.total >> 64)
-            if channel_id in drawn:
-                misses += 1
-                if misses < _MISSES and members.count > _FEW:
-                    continue
-                self._from_the_rest(declared, priority, members, drawn)
-                return
-            drawn.add(channel_id)
-            if barred and channel_id in barred:
-                continue
-            self._add(channel_id, declared, priority)
-            if len(self._found) == wanted:
-                return
-
-    def _from_the_rest(self, declared: str, priority: int, members: Members, drawn: set[int]) -> None:
-        rest = [(channel_id, weight) for channel_id, weight in members.items() if channel_id not in drawn]
-        rest = [entry for entry in rest if entry[0] not in self.barred]
-        total = sum(weight for _, weight in rest)
-        while rest and len(self._found) < self._ask.wanted:
-            self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
-            point = state * total >> 64
-            for place, (channel_id, weight) in enumerate(rest):  # noqa: B007 - the place is used after the loop
-                point -= weight
-                if point < 0:
+            point = state * left >> 64
+            for begin, weight in taken:
+                if point < begin:
                     break
-            del rest[place]
-            total -= weight
-            self._add(channel_id, declared, priority)
+                point += weight
+            channel_id, begin, weight = members.at(point)
+            left -= weight
+            if self._add(channel_id, declared, priority):
+                if len(found) == wanted:
+                    return
+            else:
+                turned_away += 1
+                if turned_away > _PATIENCE:
+                    self._from_the_rest(declared, priority, members, taken)
+                    return
+            insort(taken, (begin, weight))
 
-    def _add(self, channel_id: int, declared: str, priority: int) -> None:
-        """Put a channel in the plan, unless none of its keys can be opened."""
-        channel = self._snapshot.channels.get(channel_id)
-        if channel is None:
-            return
-        key = None
-        if channel.usable:
-            key = self._key_of(channel)
-            if key is None:
+    def _from_the_rest(self, declared: str, priority: int, members: Members, taken: list[tuple[int, int]]) -> None:
+        """Put all that are left in one random order by weight: sorted by u ** (1 / weight), highest first."""
+        begins = {begin for begin, _ in taken}
+        order = []
+        begin = 0
+        for channel_id, weight in members.items():
+            if begin not in begins:
+                self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
+                order.append((log((state + 1) / (_SEEDS + 1)) / weight, channel_id))
+            begin += weight
+        order.sort(reverse=True)
+        for _, channel_id in order:
+            if self._add(channel_id, declared, priority) and len(self.found) == self._ask.wanted:
                 return
+
+    def _add(self, channel_id: int, declared: str, priority: int) -> bool:
+        """Put a channel in the plan, unless a more specific name spoke for it or none of its keys can be opened."""
+        channel = self._channels.get(channel_id)
+        if channel is None or (self.shadowing and any(channel_id in route for route in self.shadowing)):
+            return False
+        usable = channel.usable
+        key = None
+        if usable:
+            key = usable[0]
+            if len(usable) > 1 or key.opened is Seal.UNTRIED or key.opened is Seal.BROKEN:
+                key = self._key_of(channel)
+                if key is None:
+                    return False
         model = self._ask.model
         upstream = channel.upstream_model(declared, model) if channel.upstreams else model
-        self._found.append(Candidate(channel, key, upstream, priority))
+        self.found.append(Candidate(channel, key, upstream, priority))
+        return True
 
     def _key_of(self, channel: Channel) -> ChannelKey | None:
         """Choose a key, all alike; one that cannot be opened is put aside for good and another chosen."""
         keys = channel.usable
-        while True:
-            if len(keys) == 1:
-                key = keys[0]
-            else:
-                self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
-                key = keys[state * len(keys) >> 64]
+        while keys:
+            self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
+            key = keys[state * len(keys) >> 64]
             if key.opened is not Seal.BROKEN and (key.opened is not Seal.UNTRIED or self._open_key(channel, key)):
                 return key
             keys = tuple(key for key in keys if key.opened is not Seal.BROKEN)
-            if not keys:
-                return None
+        return None

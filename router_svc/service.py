@@ -85,7 +85,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         if isinstance(decided.decision, Refused):
             raise decided.decision
         credentials = auth.CREDENTIALS in caller().scopes
-        return router_pb2.PickChannelResponse(plan=self._plan(decided.decision, credentials=credentials))
+        return router_pb2.PickChannelResponse(plan=self._writer(credentials=credentials).message(decided.decision))
 
     async def PickChannels(  # type: ignore[override]  # writes to the context instead of yielding
         self, request_iterator: AsyncIterator[router_pb2.PickChannelsRequest], context: Context
@@ -93,10 +93,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         """Pick for a stream of messages."""
         credentials = auth.CREDENTIALS in caller().scopes
 
-        def write_plan(plan: Plan) -> router_pb2.Plan:
-            return self._plan(plan, credentials=credentials)
-
-        stream = PickStream(self._desk, self._asks, self._parts.journal, write_plan, context.write)
+        writer = self._writer(credentials=credentials)
+        stream = PickStream(self._desk, self._asks, self._parts.journal, writer, context.write)
         await take_each(request_iterator, stream.take, self._parts.drain)
 
     async def Invalidate(  # type: ignore[override]  # writes to the context instead of yielding
@@ -129,7 +127,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         decided = await self._desk.settle_one(picked, arrival)
         answer = router_pb2.ExplainPickResponse()
         if isinstance(decided.decision, Plan):
-            answer.plan.CopyFrom(self._plan(decided.decision, credentials=False))
+            self._writer(credentials=False).write(decided.decision, answer.plan)
         else:
             answer.refusal.CopyFrom(refusal_of(decided.decision))
         if decided.snapshot is not None:
@@ -159,7 +157,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
                 for name, providers in sorted(listed.models.items())
             ],
             token=wire.token_message(listed.snapshot.token),
-            degraded=self._cache.degraded,
+            degraded=self._cache.trust().degraded,
         )
 
     async def GetRouterStatus(
@@ -181,9 +179,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._parts.journal.note(request.ask, decided)
         return decided
 
-    def _plan(self, plan: Plan, *, credentials: bool) -> router_pb2.Plan:
-        cache = self._cache
-        return wire.plan_message(plan, credentials=credentials, degraded=cache.degraded, age=cache.age)
+    def _writer(self, *, credentials: bool) -> wire.PlanWriter:
+        return wire.PlanWriter(credentials=credentials, trust=self._cache.trust)
 
     async def _listed(self, request: router_pb2.ListModelsRequest) -> "_Listed":
         """List models by one snapshot."""

@@ -51,6 +51,11 @@ class Shards(Generic[K, V]):
         for part in self._parts:
             yield from part.items()
 
+    @property
+    def parts(self) -> tuple[dict[K, V], ...]:
+        """The shards themselves; not to be changed."""
+        return self._parts
+
     def edit(self) -> "Edit[K, V]":
         """Begin the next version."""
         return Edit(self._parts, self._count)

@@ -1,6 +1,6 @@
 """An immutable catalog at one revision: what a pick reads.
 
-The law: nothing here changes once built, but for a channel key's memo of having been opened. A snapshot holds one state of
+The law: nothing here changes once built, but for what a channel key remembers of having been used. A snapshot is one state of
 the catalog, named by its token; `draft` makes the next one, sharing what did not change. Knows nothing of rows, wire or
 clock.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -47,13 +47,17 @@ class Seal(Enum):
 
 
 class ChannelKey(Struct, gc=False, eq=False):
-    """One credential of a channel, sealed; `opened` remembers the plain key once it was needed, or that there is none."""
+    """One credential of a channel, sealed.
+
+    `opened` remembers the plain key once it was needed, or that there is none; `written` what was made of it for the wire.
+    """
 
     id: int
     sealed: bytes
     last_four: str
     status: str
     opened: object = Seal.UNTRIED
+    written: dict[Any, Any] | None = None
 
     def __repr__(self) -> str:
         return f"ChannelKey({self.id})"
@@ -273,6 +277,12 @@ class Snapshot:
             "group": len(self.groups),
         }
         return held[kind] + sum(bad.kind == kind and not bad.served_revision for bad in self.quarantine.values())
+
+    def pieces(self) -> list[object]:
+        """Give what the snapshot consists of, so that a large one can be let go piece by piece."""
+        maps: list[Shards[Any, Any]] = [self.channels, self.api_keys, self.api_keys_by_hash, self.groups]
+        maps += [routes.exact for routes in self.routes.values()]
+        return [part for shards in maps for part in shards.parts]
 
     @property
     def head(self) -> Head:

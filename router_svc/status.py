@@ -33,7 +33,7 @@ def status_message(cache: Cache, keyring: Keyring, start_time: float) -> router_
         incarnation=presence.who.incarnation,
         version=presence.who.version,
         state=wire.state_message(cache.state),
-        snapshot_age=wire.duration_message(cache.age),
+        snapshot_age=wire.duration_message(cache.trust().age),
         lease_left=wire.duration_message(cache.follower.lease_left(time.monotonic())),
         peers=peers,
         cache_enabled=True,

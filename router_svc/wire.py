@@ -6,13 +6,14 @@ The law: a whole channel key goes into a message only when the caller's token ha
 import itertools
 import random
 import uuid
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from google.protobuf import duration_pb2
 
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.explain import Considered
-from router_svc.follower import State
+from router_svc.follower import State, Trust
 from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask, Candidate, Plan
 from router_svc.snapshot import ChannelKey, Timeouts, Token
 from trunkline.errors import FieldFault, InvalidFields
@@ -22,6 +23,7 @@ from trunkline.v1 import revision_pb2, router_pb2
 MAX_NAME: Final = 1_024
 """Characters of a model name, an API key or an address that are worth looking at."""
 MAX_EXCLUDED: Final = 1_024
+_WRITTEN: Final = 32  # messages kept of one channel key
 
 _NOBODY: Final[frozenset[int]] = frozenset()
 
@@ -110,19 +112,58 @@ def duration_message(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9)
 
 
-def plan_message(plan: Plan, *, credentials: bool, degraded: bool, age: float) -> router_pb2.Plan:
-    """Write a plan."""
-    return router_pb2.Plan(
-        decision_id=plan.decision_id,
-        seed=plan.seed,
-        token=token_message(plan.token),
-        group=plan.group,
-        matched_model=plan.matched_model,
-        api_key_id=plan.api_key_id,
-        candidates=[_candidate_message(candidate, credentials=credentials) for candidate in plan.candidates],
-        degraded=degraded,
-        snapshot_age=duration_message(age),
-    )
+class PlanWriter:
+    """Writes plans for one caller. What is the same for many plans is written once and copied."""
+
+    def __init__(self, *, credentials: bool, trust: Callable[[], Trust]) -> None:
+        """Take whether the caller may have whole keys, and what tells how far answers can be trusted."""
+        self._credentials = credentials
+        self._trust = trust
+        self._common = router_pb2.Plan()
+        self._token = Token(-1, "")
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a message: its plans are as trusted as the router is now."""
+        degraded, age = self._trust()
+        self._common.degraded = degraded
+        self._common.snapshot_age.CopyFrom(duration_message(age))
+
+    def write(self, plan: Plan, into: router_pb2.Plan) -> None:
+        """Write a plan into an empty message."""
+        if plan.token is not self._token:
+            self._token = plan.token
+            self._common.token.CopyFrom(token_message(plan.token))
+        into.CopyFrom(self._common)
+        into.decision_id = plan.decision_id
+        into.seed = plan.seed
+        into.group = plan.group
+        into.matched_model = plan.matched_model
+        into.api_key_id = plan.api_key_id
+        for candidate in plan.candidates:
+            into.candidates.append(self._candidate(candidate))
+
+    def message(self, plan: Plan) -> router_pb2.Plan:
+        """Write a plan into a message of its own."""
+        self.begin()
+        message = router_pb2.Plan()
+        self.write(plan, message)
+        return message
+
+    def _candidate(self, candidate: Candidate) -> router_pb2.Candidate:
+        """Give a candidate's message: the same one as long as its channel's version lives."""
+        key = candidate.key
+        if key is None:
+            return _candidate_message(candidate, credentials=False)
+        name = (candidate.priority, candidate.upstream_model, self._credentials)
+        if key.written is None:
+            key.written = {}
+        message = key.written.get(name)
+        if message is None:
+            if len(key.written) >= _WRITTEN:  # a wildcard may be asked for under endlessly many names
+                key.written.clear()
+            message = key.written[name] = _candidate_message(candidate, credentials=self._credentials)
+        return cast("router_pb2.Candidate", message)
 
 
 def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2.Candidate:

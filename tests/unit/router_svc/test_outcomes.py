@@ -1,0 +1,47 @@
+"""Outcomes that relays report."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from router_svc.metrics import BulkHistogram
+from router_svc.outcomes import KEPT, NAMED, Outcomes
+
+
+def test_the_latest_of_each_channel_is_kept() -> None:
+    """Successes and failures are told apart."""
+    outcomes = Outcomes()
+    outcomes.take(1, "SUCCESS", 200)
+    outcomes.take(1, "UPSTREAM_ERROR", 500)
+    record = outcomes.of(1)
+    assert record is not None
+    assert (record.successes, record.failures, record.last_result, record.last_http_status) == (
+        1, 1, "UPSTREAM_ERROR", 500,
+    )  # fmt: skip
+    assert outcomes.of(2) is None
+
+
+def test_whatever_is_reported_memory_stays_bounded() -> None:
+    """The channels heard of longest ago are forgotten, and metrics name only so many."""
+    outcomes = Outcomes()
+    for channel_id in range(1, KEPT + 100):
+        outcomes.take(channel_id, "BROKEN_ANSWER", 0)
+    assert outcomes.of(1) is None
+    assert outcomes.of(KEPT + 99) is not None
+    assert len(outcomes._named) == NAMED
+    assert REGISTRY.get_sample_value("trunkline_router_outcomes_total", {"channel": "other", "result": "BROKEN_ANSWER"})
+
+
+def test_a_bulk_histogram_counts_as_the_librarys_would() -> None:
+    """Buckets are cumulative, and equal observations count each."""
+    histogram = BulkHistogram("trunkline_test_bulk_seconds", "For this test.", (0.1, 1.0))
+    histogram.observe(0.05, 3)
+    histogram.observe(0.1)
+    histogram.observe(5.0, 2)
+    REGISTRY.unregister(histogram)
+    [family] = histogram.collect()
+    values = {(sample.name, sample.labels.get("le")): sample.value for sample in family.samples}
+    assert values["trunkline_test_bulk_seconds_bucket", "0.1"] == 4
+    assert values["trunkline_test_bulk_seconds_bucket", "1.0"] == 4
+    assert values["trunkline_test_bulk_seconds_bucket", "+Inf"] == 6
+    assert values["trunkline_test_bulk_seconds_count", None] == 6
