@@ -19,6 +19,7 @@ from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLea
 from router_svc.line import Line, LineDown
 from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
+from router_svc.news import News
 from router_svc.snapshot import Snapshot, Token
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
@@ -29,23 +30,6 @@ _LOAD_SILENCE: Final = 5.0  # seconds without an answer; a load may take longer 
 _HEAD_SILENCE: Final = 1.0
 _LEASE_SILENCE: Final = 1.5
 _HANG_UP_LIMIT: Final = 0.5  # seconds that a drain gives workers to see that their lines were cut
-
-
-class News:
-    """Wakes all who wait when something has happened."""
-
-    def __init__(self) -> None:
-        """Begin with no news."""
-        self._event = asyncio.Event()
-
-    def tell(self) -> None:
-        """Wake all who wait now."""
-        event, self._event = self._event, asyncio.Event()
-        event.set()
-
-    def next(self) -> Awaitable[bool]:
-        """Wait for what happens from now on: listening begins with this call."""
-        return self._event.wait()
 
 
 class Presence(NamedTuple):
