@@ -7,7 +7,7 @@ event loop. A failing test shows its seed; `--seed` gives it back.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -27,9 +27,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-async def one_event_loop(anyio_backend: str) -> None:
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
     """One event loop for all tests: gRPC's poller is the process's, and stumbles over calls of a loop that is closed."""
     assert anyio_backend == "asyncio"
+    yield  # noqa: PT022 - the loop lives as long as a fixture holds it
 
 
 @pytest.fixture(scope="session")

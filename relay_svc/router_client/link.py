@@ -123,10 +123,10 @@ class Link:
                 if was_up or fault != said:  # not once a try
                     log.warning("router lost" if was_up else "router not reached", router=self.address, fault=fault)
                 said = fault
-                _heed_cancellation()
             finally:
                 self._stub = None
                 self._stand(Standing.DOWN)
+            _heed_cancellation()  # not within `except*`, which would wrap it in a group that nobody takes for one
             pause = _FIRST_PAUSE if was_up else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads returns, guards nothing
 
