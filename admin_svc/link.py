@@ -18,6 +18,7 @@ from admin_svc import metrics
 from admin_svc.fanout import Fanout, Report
 from admin_svc.records import Token
 from admin_svc.wire import show_token, status_of
+from trunkline.failpoints import failpoint
 from trunkline.rpc import Dialled, read_error
 from trunkline.telemetry import get_logger
 from trunkline.v1 import router_pb2, router_pb2_grpc
@@ -104,7 +105,9 @@ class Link:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._listen(stream), name=f"hear {self.router_id}")
-                    tasks.create_task(self._speak(stream), name=f"tell {self.router_id}")
+                    # Here, not in a task: before Python 3.13 a child that fails while the group's body has ended leaves
+                    # `cancelling()` raised, which `run` would take for its own end.
+                    await self._speak(stream)
             finally:
                 stream.cancel()
         finally:
@@ -133,6 +136,7 @@ class Link:
         beat = clock()
         while True:
             head = self._fanout.next_hint(self.router_id)
+            hinted = head is not None
             if head is None and (self._insist or clock() >= beat):
                 head = self._fanout.repeat_head(self.router_id)
                 beat, self._insist = clock() + HEARTBEAT, False
@@ -143,6 +147,8 @@ class Link:
                 await stream.write(
                     router_pb2.InvalidateRequest(admin_id=self._admin_id, head=show_token(head) if head else None)
                 )
+            if hinted:
+                failpoint("admin.mid_broadcast")
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

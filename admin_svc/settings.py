@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trunkline.failpoints import at_fault
 from trunkline.secret import Secret
 from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
 from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
@@ -40,6 +41,12 @@ class Settings(Process, Tls, Tokens):
         Seconds(7 * 86_400.0),
         "How long revisions (the audit log, and the memory of request ids) are kept.",
         check=positive,
+    )
+    failpoints: str = setting(
+        "TRUNKLINE_FAILPOINTS",
+        "",
+        "For tests of crashes only: where to die, `name=kill` or `name=kill@5` (at the fifth passage), comma-separated.",
+        check=at_fault,
     )
 
     def faults(self) -> list[SettingFault]:

@@ -38,6 +38,7 @@ from trunkline.errors import (
     Refused,
     RequestIdReused,
 )
+from trunkline.failpoints import failpoint
 from trunkline.secret import Sealer, Secret
 
 Answer = TypeVar("Answer")
@@ -173,7 +174,9 @@ class Store:
                 return before
             done = await self._watched(connection, self._write(connection, change, call))
             try:
+                failpoint("admin.before_commit")
                 await connection.commit()
+                failpoint("admin.after_commit")
             except psycopg.OperationalError as error:
                 if connection.closed:
                     raise _OutcomeUnknownError from error
