@@ -4,6 +4,7 @@
         trunkline.lock held by the running supervisor for as long as it lives
         postgres/      the cluster, owned by the user the server runs as
         secrets/       0700, each file 0600: made once, then only read
+        snapshots/     0700, a folder a router: its copies of the catalog, to start from without a database
         logs/          0700, one file a process
 
 Law: a folder that is not ours is refused, never adopted: its permissions are about to be changed. Secrets appear whole or
@@ -41,6 +42,10 @@ class DataDirectory:
     def logs(self) -> Path:
         """Where each process writes its own file."""
         return self.path / "logs"
+
+    def snapshots(self, router: str) -> Path:
+        """Where a router keeps its copies of the catalog."""
+        return self.path / "snapshots" / router
 
     def secret_file(self, name: str) -> Path:
         """The file of the secret `name`, whether it exists or not."""
@@ -88,7 +93,7 @@ def held(path: Path) -> Iterator[DataDirectory]:
         left_unclean = _take(lock, path)
         try:
             path.chmod(0o711)
-            for part in ("secrets", "logs"):
+            for part in ("secrets", "snapshots", "logs"):
                 (path / part).mkdir(mode=0o700, exist_ok=True)
                 (path / part).chmod(0o700)
             yield DataDirectory(path.resolve(), left_unclean)

@@ -40,13 +40,15 @@ class Services:
 
     def router(self, number: int, http: Port, grpc: Port) -> Program:
         """Router `number`, counted from 1."""
+        name = f"router-{number}"
         names = {
             "TRUNKLINE_ROUTER_LISTEN": grpc.address,
             "TRUNKLINE_ROUTER_HTTP_LISTEN": f"fd:{http.descriptor}",
             "TRUNKLINE_ROUTER_ID": grpc.address,
             "TRUNKLINE_ROUTER_ADVERTISE": grpc.address,
+            "TRUNKLINE_ROUTER_SNAPSHOT_DIR": str(self.data.snapshots(name)),
         }
-        return self._program(f"router-{number}", "router_svc", names, http)
+        return self._program(name, "router_svc", names, http)
 
     def relay(self, number: int, http: Port, routers: Sequence[Port]) -> Program:
         """Relay `number`, counted from 1; all relays share one listening socket."""

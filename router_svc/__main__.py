@@ -8,8 +8,11 @@ import uuid
 from router_svc import metrics, wire
 from router_svc.cache import Cache, Presence
 from router_svc.desk import Desk
+from router_svc.direct import Direct
+from router_svc.keeper import Keeper
 from router_svc.keyring import Keyring
 from router_svc.lease import Identity
+from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, RouterService
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
 from trunkline.database import with_bounds
@@ -35,9 +38,13 @@ class Router:
         )
         self.cache = Cache(dsn, poll=settings.sync_frequency)
         keyring = Keyring(Sealer.parse(settings.encryption_keys))
+        self.direct = Direct(dsn, self.cache)
+        self.scrub = Scrub(dsn, self.cache)
+        directory = settings.snapshot_directory
+        self.keeper = Keeper(self.cache, directory, wait=settings.snapshot_wait) if directory is not None else None
         self.parts = Parts(
             cache=self.cache,
-            desk=Desk(self.cache, keyring.open),
+            desk=Desk(self.cache, keyring.open, self.direct, from_snapshot=settings.cache_enabled),
             asks=wire.Asks(ApiKeyHasher(settings.pepper)),
             keyring=keyring,
         )
@@ -58,12 +65,18 @@ class Router:
             "router serves", grpc=self.grpc.address, http=http.address, router_id=who.id, incarnation=who.incarnation
         )
         log.info("following every %g s", self.cache.poll)
+        if not settings.cache_enabled:
+            log.info("the cache is off: each pick reads the database; following, leases and invalidations go on")
         if settings.node_type:
             log.info("NODE_TYPE is accepted and changes nothing: every router follows", node_type=settings.node_type)
         followed = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(followed), name="http")
             tasks.create_task(self.cache.run(followed), name="cache")
+            tasks.create_task(self.direct.run(followed), name="direct")
+            tasks.create_task(self.scrub.run(followed), name="scrub")
+            if self.keeper is not None:
+                tasks.create_task(self.keeper.run(followed), name="keeper")
             getting_ready = tasks.create_task(self._get_ready(), name="readiness")
             await stop.wait()
             getting_ready.cancel()
@@ -71,7 +84,7 @@ class Router:
             followed.set()
 
     async def _get_ready(self) -> None:
-        """Be ready once a head was confirmed; from then on whatever becomes of the database."""
+        """Be ready once a head was confirmed or a copy serves; from then on whatever becomes of the database."""
         await self.cache.applied.next()
         self.health.set_ready()
         await self.grpc.set_serving(serving=True)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from router_svc import catalog, lease, metrics
 from router_svc.draft import Disagreement
 from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State, Trust
-from router_svc.line import Line, LineDown
+from router_svc.line import Line, LineDown, hang_up, leaving
 from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
 from router_svc.news import News
@@ -53,6 +53,8 @@ class Cache:
         self.presence: Presence | None = None
         """Set before `run`, once the address is known."""
         self.peers: list[lease.Peer] = []
+        self.disagrees = False
+        """Whether the last load did not add up to its head: then the snapshot can prove nothing, and may be behind."""
         self.draining = False
         """Set by whoever drains the service; following goes on until it has drained."""
         self._stopped = False
@@ -67,7 +69,8 @@ class Cache:
         self._jobs: dict[type, asyncio.Queue[Action]] = {kind: asyncio.Queue(1) for kind in self._lines}
         self._tickets: dict[int, asyncio.Event] = {}
         self._load_ended = News()
-        self._head_fault = ""
+        self.fault = ""
+        """What the last head read failed of; empty when it did not."""
         self._rearm = asyncio.Event()
 
     # ------------------------------------------------------------------ what is held
@@ -86,10 +89,17 @@ class Cache:
         """Tell what answers must be marked with."""
         return self.follower.trust(time.monotonic())
 
-    @property
-    def fault(self) -> str:
-        """What the last head read failed of; empty when it did not."""
-        return self._head_fault
+    def restore(self, snapshot: Snapshot, age: float) -> bool:
+        """Serve, degraded, from a copy that was at head some seconds ago; False when a load was quicker."""
+        if self.snapshot is not None:
+            return False
+        self._lineage.restart([], snapshot.token)
+        self.snapshot = snapshot
+        self._do(self.follower.restored(snapshot.head, time.monotonic(), age))
+        gc.freeze()
+        metrics.measure(snapshot)
+        self.applied.tell()
+        return True
 
     # ------------------------------------------------------------------ waiting for it
 
@@ -101,6 +111,8 @@ class Cache:
                 await self._prove()
                 while self.snapshot is held and self.confirmed < arrival and self.follower.behind:
                     await self._load_ended.next()
+                    if self.disagrees:
+                        break  # whoever can must look elsewhere
         except TimeoutError:
             return self.confirmed >= arrival
         return True
@@ -118,6 +130,10 @@ class Cache:
     def hint(self, token: Token) -> None:
         """Take a hint that the catalog is at a state."""
         self._do(self.follower.hint(token, time.monotonic()))
+
+    def distrust(self) -> None:
+        """Prove nothing by the snapshot any more, and read everything."""
+        self._do(self.follower.distrust(time.monotonic()))
 
     async def _prove(self) -> None:
         ticket, actions = self.follower.prove(time.monotonic())
@@ -140,7 +156,7 @@ class Cache:
             self._do(self.follower.start(time.monotonic()))
             await stop.wait()
             self._stopped = True
-            await self._hang_up()
+            await hang_up((*self._lines.values(), self._lookup_line), _HANG_UP_LIMIT)
             for worker in workers:
                 worker.cancel()
         await self._leave()
@@ -161,7 +177,7 @@ class Cache:
                 self._do(self.follower.tick(time.monotonic()))
 
     async def _work(self, kind: type, act: Callable[[Action], Awaitable[None]]) -> None:
-        while True:
+        while not leaving():
             await act(await self._jobs[kind].get())
 
     async def _load(self, action: Action) -> None:
@@ -174,7 +190,8 @@ class Cache:
             log.warning("[Distributor] catalog not read", fault=down.cause)
             self._load_failed(disagreed=False)
         except Disagreement as disagreement:
-            log.error("[Distributor] catalog read does not add up", fault=str(disagreement))  # noqa: TRY400
+            tell = log.debug if self.disagrees else log.error  # once; it is read again each second
+            tell("[Distributor] catalog read does not add up", fault=str(disagreement))
             self._load_failed(disagreed=True)
         except Exception:  # following never ends: whatever a read may meet, the next one is tried
             log.exception("[Distributor] catalog read failed")
@@ -188,6 +205,7 @@ class Cache:
                 await asyncio.sleep(0)
 
     def _load_failed(self, *, disagreed: bool) -> None:
+        self.disagrees |= disagreed
         metrics.LOADS.labels("failed").inc()
         self._do(self.follower.load_failed(time.monotonic(), disagreed=disagreed))
         self._load_ended.tell()
@@ -195,6 +213,7 @@ class Cache:
     def _install(self, loaded: catalog.Loaded, began: float) -> None:
         """Swap the snapshot, in one turn with telling the follower."""
         (self._lineage.restart if loaded.kind == "full" else self._lineage.extend)(loaded.history, loaded.head.token)
+        self.disagrees = False
         if loaded.kind != "unchanged":
             self.snapshot = loaded.snapshot
         self._do(self.follower.loaded(loaded.head, time.monotonic()))
@@ -212,9 +231,9 @@ class Cache:
         with _timed() as result:
             try:
                 head = await self._lines[ReadHead].run(catalog.read_head)
-                self._head_fault = ""
+                self.fault = ""
             except LineDown as down:
-                head, self._head_fault = None, down.cause
+                head, self.fault = None, down.cause
                 result.append("failed")
         actions = self.follower.head_read(head, time.monotonic())
         if head is not None and self.snapshot is not None:
@@ -238,16 +257,6 @@ class Cache:
         metrics.RENEWALS.labels("granted" if granted else "failed").inc()
         self._do(self.follower.leased(time.monotonic(), granted=granted))
 
-    async def _hang_up(self) -> None:
-        """End what waits on the lines; a cancel alone would have psycopg ask the server first, which may be frozen."""
-        lines = (*self._lines.values(), self._lookup_line)
-        for line in lines:
-            line.sever()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_HANG_UP_LIMIT):
-                for line in lines:
-                    await line.idle.wait()
-
     async def _leave(self) -> None:
         """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""
         presence = self.presence
@@ -270,11 +279,8 @@ def _timed() -> Iterator[list[str]]:
 
 def _tell_of(loaded: catalog.Loaded, seconds: float) -> None:
     snapshot = loaded.snapshot
-    metrics.REVISION.set(snapshot.token.revision)
+    metrics.measure(snapshot)
     metrics.REVISION_LAG.set(0)
-    metrics.CHANNELS.set(len(snapshot.channels))
-    metrics.ABILITIES.set(snapshot.ability_count)
-    metrics.QUARANTINED.set(len(snapshot.quarantine))
     # A line for each of hundreds of changes a second would cost more than applying them.
     tell = log.info if loaded.kind == "full" else log.debug
     tell(

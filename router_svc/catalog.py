@@ -7,7 +7,7 @@ Small deltas take one round trip; long reads go in slices, with a turn for other
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -17,7 +17,7 @@ import psycopg
 from router_svc.draft import BadRow, Draft, Tombstone
 from router_svc.line import Connection
 from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, GROUP_COLUMNS, Reader
-from router_svc.snapshot import Head, Item, Kind, Snapshot, Token
+from router_svc.snapshot import WILDCARD, Head, Item, Kind, Snapshot, Token
 
 SLICE: Final = 100
 """Rows read between two turns for others."""
@@ -25,6 +25,8 @@ QUICK: Final = 100
 """Rows of a kind up to which a delta is read in one round trip."""
 HISTORY: Final = 1_000
 """Revisions of history read along at most."""
+_FEW: Final = 20  # rows read again between two turns for others
+_UNHURRIED: Final = 0.002  # seconds of such a turn
 
 _HEAD = "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count FROM router_head"
 _CHAIN = "SELECT encode(chain, 'hex') FROM router_revisions WHERE revision = %s"
@@ -36,9 +38,9 @@ _TOMBSTONES = "SELECT kind, id FROM router_tombstones WHERE revision > %s"
 _EXPRESSIONS = {"expire_time": "extract(epoch FROM expire_time)::float8"}
 
 
-def _select(view: str, columns: Iterable[str]) -> str:
+def _select(view: str, columns: Iterable[str], where: str = "revision > %s") -> str:
     listed = ", ".join(_EXPRESSIONS.get(column, f'"{column}"') for column in columns)
-    return f"SELECT {listed} FROM {view} WHERE revision > %s"  # noqa: S608 - names from this program
+    return f"SELECT {listed} FROM {view} WHERE {where}"  # noqa: S608 - names from this program
 
 
 _ROWS: Final[dict[Kind, str]] = {
@@ -46,6 +48,11 @@ _ROWS: Final[dict[Kind, str]] = {
     "channel": _select("router_channels", CHANNEL_COLUMNS),
     "api_key": _select("router_api_keys", API_KEY_COLUMNS),
 }
+# What some picks need and nothing else: every channel that has one of the models, and the API keys.
+_CHANNELS_WITH: Final = _select(
+    "router_channels", CHANNEL_COLUMNS, "id IN (SELECT channel_id FROM abilities WHERE model = ANY(%s))"
+)
+_API_KEYS_WITH: Final = _select("router_api_keys", API_KEY_COLUMNS, "hash = ANY(%s)")
 _EVERYTHING: Final = -1  # every row's revision is above it
 
 
@@ -74,20 +81,74 @@ async def read_chain(connection: Connection, revision: int) -> str | None:
 
 async def load(connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]) -> Loaded:
     """Read the catalog upon a base, or whole. Calls `heard` at each answer. Raises Disagreement and psycopg.Error."""
-    if connection.isolation_level is None:
-        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
+    await one_state_a_read(connection)
     if base is not None and not whole:
         loaded = await _quick_delta(connection, base)
         if loaded is not None:
             return loaded
         heard()
-    with _collector_paused():
+    with collector_paused():
         return await _in_slices(connection, base, whole=whole, heard=heard)
 
 
+async def read_part(
+    connection: Connection, models: Collection[str], hashes: Collection[bytes], held: Snapshot | None
+) -> Snapshot:
+    """Read what picks for these models by these API keys need, in one round trip, declared wildcards included.
+
+    Of a row that cannot be read, the last good version may come from a snapshot that is held, if it is of this history.
+    """
+    await one_state_a_read(connection)
+    names = {name for model in models for name in (model, *(model[:n] + WILDCARD for n in range(len(model) + 1)))}
+    async with connection.pipeline(), connection.transaction():
+        head_read = await connection.execute(_HEAD)
+        chain_read = await connection.execute(_CHAIN, (held.token.revision if held is not None else _EVERYTHING,))
+        channels_read = await connection.execute(_CHANNELS_WITH, (list(names),))
+        api_keys_read = await connection.execute(_API_KEYS_WITH, (list(hashes),))
+        head = _head(await head_read.fetchone())
+        chain = await chain_read.fetchone()
+        channels, api_keys = await channels_read.fetchall(), await api_keys_read.fetchall()
+    ours = held is not None and chain is not None and chain[0] == held.token.chain
+    expected = Head(head.token, 0, len(channels), len(api_keys), 0)
+    draft, reader = Draft.from_nothing(expected, held if ours else None), Reader()
+    for number, row in enumerate(channels, 1):
+        draft.put(reader.channel(row))
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+    for row in api_keys:
+        draft.put(reader.api_key(row))
+    return draft.part(head.token)
+
+
+async def go_over(
+    connection: Connection, token: Token, look: Callable[[Item | BadRow], None], *, heard: Callable[[], None]
+) -> bool:
+    """Read every row of a state once more, slowly, and show each; False when the catalog is at another state."""
+    await one_state_a_read(connection)
+    async with connection.transaction():
+        if (await read_head(connection)).token != token:
+            return False
+        reader = Reader()
+        for kind, sql in _ROWS.items():
+            async for rows in _slices(connection, sql, _EVERYTHING):
+                for number, row in enumerate(rows, 1):
+                    look(_read(reader, kind, row))
+                    if number % _FEW == 0:
+                        await asyncio.sleep(_UNHURRIED)
+                heard()
+                await asyncio.sleep(_UNHURRIED)
+    return True
+
+
+async def one_state_a_read(connection: Connection) -> None:
+    """Have each transaction of a session see one state, and change nothing."""
+    if connection.isolation_level is None:
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+
+
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Keep the collector from walking a half-built catalog again and again: each walk would stall every pick."""
     gc.disable()
     try:

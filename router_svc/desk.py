@@ -2,21 +2,28 @@
 
 The law: a plan never waits, unless its caller asked for a revision. A refusal goes out only when a read that began after the
 pick arrived found the snapshot at head; until then catching up may turn it into a plan. What cannot be proven in time is
-UNVERIFIED, never a flat no. Picks that arrived together wait together, in one task.
+UNVERIFIED, never a flat no. Picks that arrived together wait together, in one task. Where the snapshot is not to be used, or
+cannot be trusted for a pick, the same picker decides upon what is read for that pick.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final, NamedTuple
+
+from prometheus_client import Counter
 
 from router_svc import metrics, picker
 from router_svc.cache import Cache
+from router_svc.direct import Direct
+from router_svc.doubts import undoubted
 from router_svc.lineage import Standing
+from router_svc.negatives import Negatives
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot, Token
 from trunkline.errors import LostBranch, NotReady, Refused, Stale, Unverified
-from trunkline.telemetry import CACHE_RETRY, get_logger
+from trunkline.telemetry import CACHE_FALLBACK, CACHE_RETRY, get_logger
 
 log = get_logger()
 
@@ -28,6 +35,9 @@ MOST_WAITING: Final = 10_000
 """Picks that may wait in calls of their own; streams have bounds of their own."""
 TURN: Final = 64
 """Picks decided in a row before others have their turn."""
+
+_HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
+_PACE: Final = 0.05  # seconds until picks are read for again when no read settled any
 
 
 class Decided(NamedTuple):
@@ -54,10 +64,16 @@ Give = Callable[[Request, Decided], None]
 class Desk:
     """Settles picks."""
 
-    def __init__(self, cache: Cache, open_key: picker.OpenKey) -> None:
-        """Take the cache, and what opens channel keys."""
+    def __init__(
+        self, cache: Cache, open_key: picker.OpenKey, direct: Direct | None = None, *, from_snapshot: bool = True
+    ) -> None:
+        """Take the cache, what opens channel keys, what reads for single picks, and whether snapshots answer at all."""
         self._cache = cache
         self._open_key = open_key
+        self._direct = direct
+        self.from_snapshot = from_snapshot or direct is None
+        """Whether picks are answered from the snapshot; otherwise each reads the database."""
+        self._negatives = Negatives()
         self._waiting = 0
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
@@ -65,12 +81,15 @@ class Desk:
         snapshot = self._cache.snapshot
         if snapshot is None:
             return Decided(NotReady(), None)
-        if request.min_token is not None and not self._cache.known(request.min_token):
+        if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
-        decision = picker.decide(snapshot, request.ask, time.time(), self._open_key)
-        if type(decision) is Plan or self._cache.confirmed >= arrival:
+        decision = self._negatives.decide(snapshot, request.ask, time.time(), self._open_key)
+        if isinstance(decision, Plan):
             return Decided(decision, snapshot)
-        return None
+        if self._cache.confirmed < arrival:
+            return None
+        honest = undoubted(snapshot, request.ask, decision)
+        return Decided(honest, snapshot) if honest is decision or self._direct is None else None
 
     async def settle(self, waiting: Iterable[Request], arrival: float, give: Give) -> None:
         """Answer picks that arrived together and must wait, each as soon as it can be."""
@@ -78,27 +97,82 @@ class Desk:
         left = len(requests)
         self._waiting += left
         metrics.DEFERRED.set(self._waiting)
+
+        def finish(request: Request, decided: Decided) -> None:
+            nonlocal left
+            left -= 1
+            self._waiting -= 1
+            metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
+            give(request, decided)
+
         try:
             while requests:
-                await self._cache.news(arrival, min(request.deadline for request in requests))
+                if self._must_hear_news(requests):
+                    await self._cache.news(arrival, min(request.deadline for request in requests))
                 saved, unsettled = _Saved(), []
                 for number, request in enumerate(requests, 1):
                     decided = await self._settled(request, arrival)
                     if decided is None:
                         unsettled.append(request)
                     else:
-                        left -= 1
-                        self._waiting -= 1
                         saved.note(request, decided, held)
-                        metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
-                        give(request, decided)
+                        finish(request, decided)
                     if number % TURN == 0:
                         await asyncio.sleep(0)
-                saved.tell()
-                requests = unsettled
+                saved.tell(CACHE_RETRY, "catching up turned a refusal into a plan", metrics.SAVED)
+                requests = await self._directly(unsettled, arrival, finish) if unsettled else unsettled
         finally:
             self._waiting -= left
             metrics.DEFERRED.set(self._waiting)
+
+    def _must_hear_news(self, requests: list[Request]) -> bool:
+        """Tell whether news of the snapshot can settle any of these, or must come before they may be read for."""
+        return (self.from_snapshot and not self._cache.disagrees) or not all(map(self._may_be_read_for, requests))
+
+    def _may_be_read_for(self, request: Request) -> bool:
+        """Tell whether a read from now on answers a pick, since the state it asked for was surely reached."""
+        return self._direct is not None and (request.min_token is None or self._cache.known(request.min_token))
+
+    async def _directly(self, requests: list[Request], arrival: float, finish: Give) -> list[Request]:
+        """Read for picks for which the snapshot is not to be used or trusted; give those still to be settled."""
+        cache, direct = self._cache, self._direct
+        if direct is None or (self.from_snapshot and not cache.disagrees and cache.confirmed < arrival):
+            return requests
+        joined = [
+            (request, direct.join(request.ask) if self._may_be_read_for(request) else None) for request in requests
+        ]
+        # With a plan from memory at hand, a database that just failed is not waited for long.
+        haste = time.monotonic() + _HASTE if direct.failing and not self.from_snapshot else inf
+        saved, unsettled = _Saved(), []
+        for number, (request, reading) in enumerate(joined, 1):
+            part = await reading.wait(min(request.deadline, haste)) if reading is not None else None
+            decided = self._upon(part, request.ask) if reading is not None else None
+            if decided is None:
+                unsettled.append(request)
+            else:
+                saved.note(request, decided, None)
+                finish(request, decided)
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+        if self.from_snapshot:
+            saved.tell(
+                CACHE_FALLBACK, "a direct read gave a plan where the snapshot could not be trusted", metrics.FELL_BACK
+            )
+        if len(unsettled) == len(requests):
+            await asyncio.sleep(_PACE)
+        return unsettled
+
+    def _upon(self, part: Snapshot | None, ask: Ask) -> Decided | None:
+        """Decide upon what was read for a pick. Where that failed, what is held may still give a plan."""
+        snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
+        if snapshot is None:
+            return None
+        decision = picker.decide(snapshot, ask, time.time(), self._open_key)
+        if isinstance(decision, Refused):
+            if part is None:
+                return None
+            decision = undoubted(snapshot, ask, decision)
+        return Decided(decision, snapshot)
 
     async def settle_one(self, request: Request, arrival: float) -> Decided:
         """Answer one pick, waiting if it must."""
@@ -157,7 +231,7 @@ class Desk:
 
 
 class _Saved:
-    """Picks that catching up turned from a refusal into a plan, told in one line however many they are."""
+    """Picks that were turned from a refusal into a plan, told in one line however many they are."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -170,15 +244,16 @@ class _Saved:
             self._count += 1
             self._first = self._first or (request, decision)
 
-    def tell(self) -> None:
-        """Log them."""
+    def tell(self, marker: str, how: str, counter: Counter) -> None:
+        """Log and count them."""
         if self._first is None:
             return
-        metrics.SAVED.inc(self._count)
+        counter.inc(self._count)
         request, plan = self._first
         log.info(
-            "%s catching up turned a refusal into a plan",
-            CACHE_RETRY,
+            "%s %s",
+            marker,
+            how,
             picks=self._count,
             model=request.ask.model,
             group=plan.group,

@@ -38,6 +38,10 @@ class BadRow(NamedTuple):
     fault: str
     off: bool
     """Whether its status can be read and is not ENABLED: then no older version may go on."""
+    groups: tuple[str, ...] | None = None
+    """What else can be read of it, here and below; see `Quarantined`."""
+    models: tuple[str, ...] | None = None
+    hash: bytes = b""
 
 
 class Tombstone(NamedTuple):
@@ -99,8 +103,9 @@ class Draft:
             return
         good = None if row.off else before or _held_by(self._last_good, kind, key)
         self._replace(kind, before, good)
+        served = good.revision if good is not None else 0
         self._quarantine[kind, str(key)] = Quarantined(
-            kind, str(key), row.revision, row.content_hash, row.fault, good.revision if good else 0
+            kind, str(key), row.revision, row.content_hash, row.fault, served, *row[5:]
         )
 
     def drop(self, tombstone: Tombstone) -> None:
@@ -129,10 +134,17 @@ class Draft:
 
     def done(self, head: Head) -> Snapshot:
         """Give the snapshot at this head. Raises Disagreement when it does not add up to it."""
+        snapshot = self.part(head.token)
+        if snapshot.head != head:
+            raise Disagreement(head, snapshot.head)
+        return snapshot
+
+    def part(self, token: Token) -> Snapshot:
+        """Give what was put, which may be a part of a state only, unchecked."""
         for _ in self.fold():
             pass
-        snapshot = Snapshot(
-            token=head.token,
+        return Snapshot(
+            token=token,
             digest=self._digest,
             channels=self._held["channel"].done(),
             api_keys=self._held["api_key"].done(),
@@ -142,9 +154,6 @@ class Draft:
             quarantine=self._quarantine,
             ability_count=self._ability_count,
         )
-        if snapshot.head != head:
-            raise Disagreement(head, snapshot.head)
-        return snapshot
 
     def _forget_hash(self, kind: Kind, key: int | str, before: Item | None) -> int:
         """Take the row's part out of the digest, and it out of quarantine."""

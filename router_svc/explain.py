@@ -35,10 +35,10 @@ def explain(snapshot: Snapshot, ask: Ask, decision: Decision) -> list[Considered
     """List the channels considered for a decision that this snapshot made."""
     if isinstance(decision, Plan):
         ranks = {candidate.channel.id: rank for rank, candidate in enumerate(decision.candidates, 1)}
-        groups = _groups_of(snapshot, ask)
+        groups = groups_of(snapshot, ask)
         groups = groups[: groups.index(decision.group) + 1]
     else:
-        ranks, groups = {}, _groups_of(snapshot, ask)
+        ranks, groups = {}, groups_of(snapshot, ask)
     considered: list[Considered] = []
     for group in groups:
         told = list(_of_group(snapshot, group, ask))
@@ -54,7 +54,8 @@ def explain(snapshot: Snapshot, ask: Ask, decision: Decision) -> list[Considered
     return considered
 
 
-def _groups_of(snapshot: Snapshot, ask: Ask) -> tuple[str, ...]:
+def groups_of(snapshot: Snapshot, ask: Ask) -> tuple[str, ...]:
+    """Name the caller's groups, in order."""
     if ask.key_hash is None:
         return (ask.group,)
     api_key = snapshot.api_keys_by_hash.get(ask.key_hash)

@@ -100,6 +100,10 @@ class Follower:
         """The head as last read."""
         self.confirmed = -inf
         """When the latest read began that found the state applied to be the head."""
+        self._known = -inf
+        """When what came from a copy was known to be at head, before any read of ours could tell."""
+        self._distrusted = False
+        """Whether the state applied may not be what its token names: then no read confirms it."""
         self._next_poll = inf
         self._load_wanted = self._full_wanted = False
         self._loading: float | None = None
@@ -155,8 +159,14 @@ class Follower:
             self._compare(head, began)
         return self._actions(now)
 
+    def distrust(self, now: float) -> list[Action]:
+        """What is applied was found not to be what its token names: read everything, and prove nothing until then."""
+        self._distrusted = self._load_wanted = self._full_wanted = True
+        return self._actions(now)
+
     def loaded(self, head: Head, now: float) -> list[Action]:
         """The load that ran has ended and its snapshot, if it brought one, is in force."""
+        self._distrusted &= self._full_wanted  # a load that ran already when distrust came does not end it
         if self._loading is not None:
             self._confirm(self._loading)
         self._loading = None
@@ -170,6 +180,12 @@ class Follower:
         self._load_wanted = True
         self._full_wanted |= disagreed
         self._load_pace.failed(now, self._jitter())
+        return self._actions(now)
+
+    def restored(self, head: Head, now: float, age: float) -> list[Action]:
+        """A copy is in force that was known to be at head so many seconds ago; it is confirmed by nothing."""
+        self.applied = head
+        self._known = now - max(0.0, age)
         return self._actions(now)
 
     def leased(self, now: float, *, granted: bool) -> list[Action]:
@@ -197,7 +213,7 @@ class Follower:
 
     def trust(self, now: float) -> Trust:
         """Tell what answers must be marked with."""
-        age = max(0.0, now - self.confirmed) if self.applied is not None else 0.0
+        age = max(0.0, now - max(self.confirmed, self._known)) if self.applied is not None else 0.0
         return Trust(self.state(now) is not State.SERVING, age)
 
     def lease_left(self, now: float) -> float:
@@ -233,6 +249,8 @@ class Follower:
 
     def _confirm(self, began: float) -> None:
         """A read begun at that time found the state applied to be the head."""
+        if self._distrusted:
+            return
         if self.confirmed < self._lease_begin <= began:
             self._next_renewal = -inf  # the lease's row says that we are degraded, and we are not any more
         self.confirmed = max(self.confirmed, began)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import psycopg
@@ -118,6 +118,29 @@ class Line:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.pgconn.finish()
+
+
+async def hang_up(lines: Iterable[Line], limit: float) -> None:
+    """End what waits on lines, and give it some seconds to see so.
+
+    A cancel alone would have psycopg ask the server first, which may be frozen.
+    """
+    lines = list(lines)
+    for line in lines:
+        line.sever()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            for line in lines:
+                await line.idle.wait()
+
+
+def leaving() -> bool:
+    """Tell whether the task that asks was cancelled.
+
+    For workers that never end by themselves: a session that fails at the moment of the cancellation replaces it by its error.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _raw(data: str | bytes) -> bytes:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from router_svc import catalog
-from router_svc.line import Line, LineDown
+from router_svc.line import Line, LineDown, leaving
 from router_svc.lineage import Lineage
 from router_svc.snapshot import Token
 
@@ -40,8 +40,8 @@ class Lookups:
             return
 
     async def run(self) -> None:
-        """Look up what is asked for, for ever."""
-        while True:
+        """Look up what is asked for, until cancelled."""
+        while not leaving():
             revision = await self._wanted.get()
             try:
                 chain = await self._line.run(partial(catalog.read_chain, revision=revision))

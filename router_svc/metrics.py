@@ -9,6 +9,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from router_svc.snapshot import Snapshot
+
 PREFIX: Final = "trunkline_router_"
 _PICK_BUCKETS: Final = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0)
 _READ_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -48,6 +50,10 @@ PICK_SECONDS: Final = BulkHistogram(
 DEFERRED: Final = Gauge(PREFIX + "deferred_picks", "Picks waiting for a freshness proof or a wanted revision.")
 SAVED: Final = Counter(PREFIX + "retries_saved", "Picks that catching up turned from a refusal into a plan.")
 
+FELL_BACK: Final = Counter(
+    PREFIX + "fallbacks_saved", "Picks that a direct read turned into a plan where the snapshot could not be trusted."
+)
+
 REVISION: Final = Gauge(PREFIX + "revision", "The revision in force.")
 REVISION_LAG: Final = Gauge(PREFIX + "revision_lag", "Revisions that the head last read is ahead of the one in force.")
 SNAPSHOT_AGE: Final = Gauge(PREFIX + "snapshot_age_seconds", "Time since the snapshot was last known to be at head.")
@@ -65,7 +71,32 @@ LOADS: Final = Counter(PREFIX + "loads", "Reads of the catalog: `full`, `delta`,
 LOAD_SECONDS: Final = Histogram(
     PREFIX + "load_seconds", "Time from a load's start to its snapshot in force.", ["kind"], buckets=_READ_BUCKETS
 )
+SCRUBS: Final = Counter(
+    PREFIX + "scrubs",
+    "Comparisons of the snapshot with the whole catalog, by result; `different` is alarming.",
+    ["result"],
+)
+DIRECT_READS: Final = Counter(
+    PREFIX + "direct_reads", "Reads for picks that the snapshot does not answer, by result.", ["result"]
+)
+DIRECT_READ_SECONDS: Final = Histogram(
+    PREFIX + "direct_read_seconds", "Time of a read for picks that the snapshot does not answer.", buckets=_READ_BUCKETS
+)
+COPIES: Final = Counter(PREFIX + "disk_copies", "Copies of the catalog written to the disk, by result.", ["result"])
+COPY_SECONDS: Final = Histogram(
+    PREFIX + "disk_copy_seconds", "Time to write a copy of the catalog to the disk.", buckets=_READ_BUCKETS
+)
+COPY_REVISION: Final = Gauge(PREFIX + "disk_copy_revision", "Revision of the newest copy on the disk.")
+COPIES_DAMAGED: Final = Counter(PREFIX + "disk_copies_damaged", "Copies of the catalog found unfit to start from.")
 RENEWALS: Final = Counter(PREFIX + "lease_renewals", "Renewals of the lease, by result.", ["result"])
 FOLLOWERS: Final = Gauge(PREFIX + "invalidation_streams", "Open invalidation streams.")
 
 OUTCOMES: Final = Counter(PREFIX + "outcomes", "Attempts reported, by channel and result.", ["channel", "result"])
+
+
+def measure(snapshot: Snapshot) -> None:
+    """Show what is in force."""
+    REVISION.set(snapshot.token.revision)
+    CHANNELS.set(len(snapshot.channels))
+    ABILITIES.set(snapshot.ability_count)
+    QUARANTINED.set(len(snapshot.quarantine))

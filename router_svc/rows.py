@@ -67,14 +67,18 @@ class Reader:
         try:
             return self._channel(row)
         except _Fault as fault:
-            return _bad("channel", row, fault, off=_is_off(CHANNEL_STATUSES, row[6]))
+            off = _is_off(CHANNEL_STATUSES, row[6])
+            return _bad("channel", row, fault, off=off)._replace(
+                groups=_readable(row[17]), models=_readable_models(row[16])
+            )
 
     def api_key(self, row: Row) -> ApiKey | BadRow:
         """Read a row of API_KEY_COLUMNS; its time comes as seconds since the epoch, which has room for infinity."""
         try:
             return self._api_key(row)
         except _Fault as fault:
-            return _bad("api_key", row, fault, off=_is_off(API_KEY_STATUSES, row[4]))
+            bad = _bad("api_key", row, fault, off=_is_off(API_KEY_STATUSES, row[4]))
+            return bad._replace(hash=row[3]) if isinstance(row[3], bytes) and len(row[3]) == _HASH_BYTES else bad
 
     def group(self, row: Row) -> Group | BadRow:
         """Read a row of GROUP_COLUMNS."""
@@ -141,6 +145,20 @@ _NO_UPSTREAMS: Final[dict[str, str]] = {}
 
 def _bad(kind: Kind, row: Row, fault: _Fault, *, off: bool) -> BadRow:
     return BadRow(kind, row[0], row[1], row[2], str(fault), off)
+
+
+def _readable(names: Any) -> tuple[str, ...] | None:
+    """Give the names of a list, if it is one."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
+
+
+def _readable_models(value: Any) -> tuple[str, ...] | None:
+    try:
+        return tuple(model for model, _ in _json("models", _MODELS, value))
+    except _Fault:
+        return None
 
 
 def _json(column: str, decoder: "msgspec.json.Decoder[Any]", value: Any) -> Any:

@@ -11,14 +11,16 @@ import grpc
 from router_svc import metrics, wire
 from router_svc.cache import Cache
 from router_svc.desk import Decided, Desk, Request
+from router_svc.doubts import undoubted
 from router_svc.explain import explain
 from router_svc.invalidation import InvalidationStream
 from router_svc.journal import Journal
 from router_svc.keyring import Keyring
 from router_svc.listing import list_models
+from router_svc.negatives import again
 from router_svc.outcomes import Outcomes
 from router_svc.pick_stream import PickStream
-from router_svc.picker import Plan, refused_by
+from router_svc.picker import Ask, Plan, refused_by
 from router_svc.snapshot import Snapshot
 from router_svc.status import status_message
 from router_svc.streams import refusals_alone, take_each
@@ -83,7 +85,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         decided = await self._settled(request.pick, arrival, limit)
         metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
         if isinstance(decided.decision, Refused):
-            raise decided.decision
+            raise again(decided.decision)
         credentials = auth.CREDENTIALS in caller().scopes
         return router_pb2.PickChannelResponse(plan=self._writer(credentials=credentials).message(decided.decision))
 
@@ -164,7 +166,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self, _request: router_pb2.GetRouterStatusRequest, _context: Context
     ) -> router_pb2.GetRouterStatusResponse:
         """Tell what this router holds."""
-        return status_message(self._cache, self._parts.keyring, self._parts.start_time)
+        parts = self._parts
+        return status_message(self._cache, parts.keyring, parts.start_time, cache_enabled=self._desk.from_snapshot)
 
     # ------------------------------------------------------------------ inside
 
@@ -191,9 +194,11 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         groups: tuple[str, ...] = (request.group,)
         api_key = None
         if request.api_key:
-            api_key = snapshot.api_keys_by_hash.get(self._asks.key_hash(request.api_key))
+            key_hash = self._asks.key_hash(request.api_key)
+            api_key = snapshot.api_keys_by_hash.get(key_hash)
             if api_key is None:
-                return listed._replace(refusal=ApiKeyUnknown(revision=snapshot.token.revision))
+                unknown = ApiKeyUnknown(revision=snapshot.token.revision)
+                return listed._replace(refusal=undoubted(snapshot, Ask("", key_hash), unknown))
             refusal = refused_by(snapshot, api_key, None, request.client_address, time.time())
             if refusal is not None:
                 return listed._replace(refusal=refusal)

@@ -1,6 +1,7 @@
 """The router's settings."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from router_svc.follower import POLL
 from trunkline.secret import Secret
@@ -39,6 +40,24 @@ class Settings(Process, Tls, Tokens):
         Seconds(POLL),
         "Time between two polls of the catalog's head; can only shorten the default.",
         check=positive,
+    )
+    cache_enabled: bool = setting(
+        "TRUNKLINE_ROUTER_CACHE",
+        default=True,
+        doc="Answers picks from memory; when off, each reads the database, and following goes on. "
+        "`MEMORY_CACHE_ENABLED` is read where this is not set.",
+        aliases=("MEMORY_CACHE_ENABLED",),
+    )
+    snapshot_directory: Path | None = setting(
+        "TRUNKLINE_ROUTER_SNAPSHOT_DIR",
+        None,
+        "A directory of this router's own, where it keeps two copies of the catalog to start from without a database; "
+        "none are kept when not set.",
+    )
+    snapshot_wait: Seconds = setting(
+        "TRUNKLINE_ROUTER_SNAPSHOT_WAIT",
+        Seconds(5.0),
+        "How long a router that starts waits for its database before it serves, degraded, from its copy.",
     )
     node_type: str = setting("NODE_TYPE", "", "Accepted for deployments that set it; changes nothing.")
 

@@ -220,6 +220,14 @@ class Quarantined(NamedTuple):
     fault: str
     served_revision: int
     """The revision of the good version still served; 0 when there is none."""
+    off: bool = False
+    """Whether the row itself says that it is not to be used."""
+    groups: tuple[str, ...] | None = None
+    """Of a channel, as far as they can be read: then it matters to nobody else."""
+    models: tuple[str, ...] | None = None
+    """Likewise."""
+    hash: bytes = b""
+    """Of an API key, if it can be read."""
 
 
 class GroupRoutes:

@@ -12,7 +12,9 @@ from trunkline.errors import NotReady
 from trunkline.v1 import router_pb2
 
 
-def status_message(cache: Cache, keyring: Keyring, start_time: float) -> router_pb2.GetRouterStatusResponse:
+def status_message(
+    cache: Cache, keyring: Keyring, start_time: float, *, cache_enabled: bool
+) -> router_pb2.GetRouterStatusResponse:
     """Write the status; `start_time` is in seconds since the epoch. Raises NotReady before the router has an address."""
     presence = cache.presence
     if presence is None:
@@ -36,7 +38,7 @@ def status_message(cache: Cache, keyring: Keyring, start_time: float) -> router_
         snapshot_age=wire.duration_message(cache.trust().age),
         lease_left=wire.duration_message(cache.follower.lease_left(time.monotonic())),
         peers=peers,
-        cache_enabled=True,
+        cache_enabled=cache_enabled,
         start_time=started,
     )
     if cache.follower.head is not None:

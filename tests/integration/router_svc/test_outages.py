@@ -128,14 +128,16 @@ async def test_a_lost_branch_is_noticed_and_left(postgres: TestPostgres, migrate
 
 
 async def test_a_catalog_that_does_not_add_up_is_not_installed(client: Client, database: Database) -> None:
-    """What was held serves on, negatives stay unproven, and a repair ends it."""
+    """What was held serves on, negatives are read for, and a repair ends it."""
     await database.channel("a", ["m"])
     await client.pick("m")
     held = await applied_by(client)
     async with database.connection.transaction():
         await database.run("UPDATE channels SET weight = 5")
         await database.run("UPDATE catalog SET digest = digest + 1")
-    assert (await refusal_of(client.pick("none", limit=0.5))).reason is Reason.UNVERIFIED
+    refusal = await refusal_of(client.pick("none"))
+    assert refusal.reason is Reason.MODEL_UNKNOWN
+    assert int(refusal.metadata["revision"]) > held
     assert (await client.pick("m")).token.revision == held
     await database.run("SELECT catalog_repair()")
     assert (await client.pick("m", min_token=await database.token())).token.revision > held

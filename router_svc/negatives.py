@@ -1,0 +1,59 @@
+"""Remembers refusals that one snapshot made, so that a storm of them costs little more than looking them up.
+
+The law: remembered is only what depends on nothing but the snapshot, the caller and the model; whether it may be said depends
+on a proof as ever. Another snapshot forgets everything, and so does a full memory.
+"""
+
+from typing import Final, TypeVar
+
+from router_svc.picker import Ask, Decision, OpenKey, decide
+from router_svc.snapshot import Snapshot
+from trunkline.errors import ApiKeyUnknown, ModelNotInGroup, ModelUnknown, NoChannel, Refused
+
+MOST: Final = 4_096
+"""Refusals remembered at most."""
+
+R = TypeVar("R", bound=Refused)
+
+
+class Negatives:
+    """The refusals of the snapshot last asked."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._snapshot: Snapshot | None = None
+        self._known: dict[tuple[bytes | None, str, str], Refused] = {}
+
+    def decide(self, snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
+        """Decide as the picker does."""
+        caller = (ask.key_hash, ask.group, ask.model)
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._known.clear()
+        elif (known := self._known.get(caller)) is not None:
+            return known
+        decision = decide(snapshot, ask, now, open_key)
+        if isinstance(decision, Refused) and _lasts(snapshot, ask, decision):
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[caller] = decision
+        return decision
+
+
+def again(refusal: R) -> R:
+    """Give an equal refusal to raise: raising keeps frames alive, and one that is remembered would keep them long."""
+    copy = type(refusal).__new__(type(refusal))
+    copy.args = refusal.args
+    copy.__dict__.update(refusal.__dict__)
+    return copy
+
+
+def _lasts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> bool:
+    """Tell whether time, address and exclusions had no part in a refusal."""
+    if isinstance(refusal, ApiKeyUnknown):
+        return True
+    if ask.key_hash is not None:
+        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        if api_key is None or not api_key.plain:
+            return False
+    return isinstance(refusal, (ModelUnknown, ModelNotInGroup)) or (isinstance(refusal, NoChannel) and not ask.excluded)

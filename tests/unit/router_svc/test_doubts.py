@@ -1,0 +1,73 @@
+"""Rows that cannot be read: which refusals they make doubtful."""
+
+from __future__ import annotations
+
+from router_svc.doubts import doubt
+from router_svc.draft import BadRow
+from router_svc.picker import Ask, decide
+from router_svc.snapshot import Snapshot
+from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, open_any, snapshot
+from trunkline.errors import Refused
+
+
+def doubtful(held: Snapshot, ask: Ask) -> str:
+    """The row that makes the refusal of a pick doubtful; empty when none does."""
+    refusal = decide(held, ask, NOW, open_any)
+    assert isinstance(refusal, Refused)
+    row = doubt(held, ask, refusal)
+    return f"{row.kind} {row.id}" if row is not None else ""
+
+
+def unread(
+    channel_id: int,
+    *,
+    off: bool = False,
+    groups: tuple[str, ...] | None = None,
+    models: tuple[str, ...] | None = None,
+) -> BadRow:
+    """A channel that cannot be read, but for its groups or models."""
+    return BadRow("channel", channel_id, 1, 5, "a fault", off=off, groups=groups, models=models)
+
+
+def test_a_channel_casts_doubt_on_what_it_may_serve_and_on_nothing_else() -> None:
+    """Its groups and models, wildcards included, as far as they can be read."""
+    held = snapshot(unread(7, groups=("default",), models=("m", "gpt-*")))
+    assert doubtful(held, Ask("m", group="default")) == "channel 7"
+    assert doubtful(held, Ask("gpt-4o", group="default")) == "channel 7"
+    assert doubtful(held, Ask("other", group="default")) == ""
+    assert doubtful(held, Ask("m", group="vip")) == ""
+
+
+def test_a_channel_of_which_nothing_can_be_read_casts_doubt_on_every_lack_of_channels() -> None:
+    """It may be of any group and model."""
+    held = snapshot(unread(7), channel(1, ("off",), status="DISABLED"))
+    assert doubtful(held, Ask("off", group="default")) == "channel 7"
+    assert doubtful(held, Ask("any", group="vip")) == "channel 7"
+
+
+def test_a_row_that_is_off_casts_no_doubt() -> None:
+    """Whatever else it holds, it is not to be used."""
+    assert doubtful(snapshot(unread(7, off=True)), Ask("m", group="default")) == ""
+
+
+def test_a_newer_version_that_cannot_be_read_casts_doubt_too() -> None:
+    """The last good version is off, but the unreadable one may be on."""
+    before = snapshot(channel(7, status="DISABLED"))
+    held = snapshot(unread(7, groups=("default",), models=("m",)), revision=2, last_good=before)
+    assert doubtful(held, Ask("m", group="default")) == "channel 7"
+
+
+def test_an_api_key_that_cannot_be_read_is_not_said_to_be_unknown() -> None:
+    """Its own secret is; another's is unknown all the same."""
+    bad = BadRow("api_key", 3, 1, 5, "a fault", off=False, hash=SECRET_HASH)
+    assert doubtful(snapshot(bad), Ask("m", SECRET_HASH)) == "api_key 3"
+    assert doubtful(snapshot(bad), Ask("m", b"x" * 32)) == ""
+    assert doubtful(snapshot(bad._replace(hash=b"")), Ask("m", b"x" * 32)) == "api_key 3"
+
+
+def test_limits_of_an_older_version_of_an_api_key_are_doubtful() -> None:
+    """The version that cannot be read may have been widened."""
+    before = snapshot(channel(1), api_key(3, models=("n",)))
+    bad = BadRow("api_key", 3, 2, 5, "a fault", off=False, hash=SECRET_HASH)
+    held = snapshot(channel(1), bad, revision=2, last_good=before)
+    assert doubtful(held, Ask("m", SECRET_HASH)) == "api_key 3"
