@@ -26,6 +26,8 @@ log = get_logger()
 
 _POLL: Final = 0.5
 """Seconds between two reads of the head and the leases."""
+_AGAIN: Final = 0.1
+"""Seconds between two tries while somebody waits for such a read."""
 
 
 class Follows(Protocol):
@@ -94,14 +96,28 @@ class Broadcaster:
         self.committed(token)
         clock = asyncio.get_running_loop().time
         ends = clock() + timeout
-        if mode != "NONE":
-            # A router that took its lease just before the commit must be counted, so leases are read after it.
-            with contextlib.suppress(Refused, TimeoutError):
-                async with asyncio.timeout_at(ends):
-                    await self._refresh()
+        if mode != "NONE" and not await self._refreshed_by(ends):
+            return self.fanout.unknown()
         async with self._waiting(token, mode) as wait:
             await self._until_done(wait, ends)
             return self.fanout.end_wait(wait)
+
+    async def _refreshed_by(self, ends: float) -> bool:
+        """See a read that begins after this call; tells whether there was one.
+
+        A router that took its lease just before a commit must be counted: without this read, all that are known may have
+        the change while one that is not known answers as before.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(ends):
+                while True:
+                    try:
+                        await self._refresh()
+                    except Refused:
+                        await asyncio.sleep(_AGAIN)
+                    else:
+                        return True
+        return False
 
     async def sync(self, timeout: float) -> tuple[Token, list[Reached]]:
         """Have every live router catch up with the head now. Raises Refused when the head cannot be read."""

@@ -120,7 +120,13 @@ class Fanout:
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def note_commit(self, token: Token, now: float) -> None:
-        """Take a state that was just committed here, at `now` seconds of the caller's clock."""
+        """Take a state that was just committed here, at `now` seconds of the caller's clock.
+
+        One that is no newer than what was known, and not part of it, is on another branch: what was learned of the old one
+        is forgotten, or a router left behind there would count as having it.
+        """
+        if token.revision <= self.lineage.newest and self.lineage.holds(token) is not True:
+            self._leave_branch()
         self._commits.append((token, now))
         self._advance(token)
 
@@ -131,9 +137,7 @@ class Fanout:
         to a replica that lagged. What was learned of the old one is forgotten.
         """
         if head.revision < newest_before or self.lineage.holds(head) is False:
-            self.lineage.forget()
-            self._commits.clear()
-            self.head = None
+            self._leave_branch()
         self._advance(head)
         present = {lease.id: lease for lease in leases}
         for router_id, lease in present.items():
@@ -210,7 +214,17 @@ class Fanout:
         self._waits.discard(wait)
         return Visibility(len(wait.visible), wait.of, tuple(sorted(wait.missing)), tuple(sorted(wait.lapsed)))
 
+    def unknown(self) -> Visibility:
+        """Tell that nothing can be told: which routers are live could not be read, so none is said to have the change."""
+        known = tuple(sorted(self.peers)) or ("unknown",)
+        return Visibility(0, len(known), known, ())
+
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _leave_branch(self) -> None:
+        self.lineage.forget()
+        self._commits.clear()
+        self.head = None
 
     def _advance(self, head: Token) -> None:
         self.lineage.learn({head.revision: head.chain})

@@ -48,6 +48,7 @@ class PickStream:
         for number, item in enumerate(message.items, 1):
             if number % TURN == 0:
                 await asyncio.sleep(0)
+                self._writer.begin()  # the lease may have ended in that turn
             request = self._request(item, arrival, answer)
             if request is None:
                 continue
@@ -81,24 +82,21 @@ class PickStream:
 
     async def _settle(self, waiting: list[Request], arrival: float) -> None:
         """Answer deferred picks: those decided in the same turn go in one message."""
-        ready: list[tuple[Request, Decided]] = []
+        ready = [router_pb2.PickChannelsResponse()]
         wake = asyncio.Event()
 
         def give(request: Request, decided: Decided) -> None:
             self._deferred -= 1
-            ready.append((request, decided))
+            self._writer.begin()  # here, where it is decided: a turn later the router may be trusted otherwise
+            self._answer(request, decided, ready[0])
             wake.set()
 
         async def forward(left: int) -> None:
             while left:
                 await wake.wait()
                 wake.clear()
-                left -= len(ready)
-                answer = router_pb2.PickChannelsResponse()
-                self._writer.begin()
-                for request, decided in ready:
-                    self._answer(request, decided, answer)
-                ready.clear()
+                answer, ready[0] = ready[0], router_pb2.PickChannelsResponse()
+                left -= len(answer.results)
                 await self._write(answer)
 
         async with asyncio.TaskGroup() as tasks:
