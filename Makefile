@@ -41,6 +41,12 @@ run: install ## Start everything with a demo upstream; Ctrl-C stops it
 test: dev ## Run every test
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
+.PHONY: prove
+prove: dev ## The long proof, an hour or two: a larger model, a million simulated schedules, a million picks under chaos
+	$(PY) -m tests.model --long
+	$(PY) -m tests.simulation --schedules 1000000
+	$(PY) -m prove --report docs/proof-report.md
+
 .PHONY: check
 check: check-python check-imports check-protos check-stubs check-migrations ## All static checks; `make -k check` shows every fault
 	@echo "check: all clean"
