@@ -107,6 +107,7 @@ class Follower:
         self._next_poll = inf
         self._load_wanted = self._full_wanted = False
         self._loading: float | None = None
+        self._loading_whole = False
         self._load_pace = _Pace()
         self._ticket = 0
         self._head_wanted = False
@@ -175,10 +176,10 @@ class Follower:
         return self._actions(now)
 
     def load_failed(self, now: float, *, disagreed: bool) -> list[Action]:
-        """The load that ran has failed; if what it read did not add up, the next one reads everything."""
+        """The load that ran has failed; the next reads everything if this one was to, or read what did not add up."""
         self._loading = None
         self._load_wanted = True
-        self._full_wanted |= disagreed
+        self._full_wanted |= disagreed or self._loading_whole
         self._load_pace.failed(now, self._jitter())
         return self._actions(now)
 
@@ -261,7 +262,7 @@ class Follower:
         if self._load_wanted and self._loading is None and now >= self._load_pace.not_before:
             self._load_wanted = False
             self._loading = now
-            whole = self._full_wanted or self.applied is None
+            self._loading_whole = whole = self._full_wanted or self.applied is None
             self._full_wanted = False
             actions.append(Load(None if whole or self.applied is None else self.applied.token))
         if self._head_wanted and self._head_reading is None and now >= self._head_pace.not_before:

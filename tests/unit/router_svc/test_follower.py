@@ -65,6 +65,15 @@ def test_a_hint_of_the_same_number_on_another_branch_loads() -> None:
     assert made.hint(head(5, "b").token, 0.1) == [Load(head(5).token)]
 
 
+def test_that_everything_is_to_be_read_outlives_a_load_that_fails() -> None:
+    """Whom a scrub has put in doubt is not believed again for a delta that happened to work."""
+    made = serving()
+    assert Load(None) in made.distrust(0.1)
+    assert made.load_failed(0.2, disagreed=False) == [Load(None)]
+    made.loaded(head(5), 0.3)
+    assert made.hint(head(6).token, 0.4) == [Load(head(5).token)]
+
+
 def test_a_failed_load_is_tried_again_at_once_then_ever_slower() -> None:
     """The first retry comes at once, later ones back off to a second, and none is forgotten."""
     made = follower()
