@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from admin_svc.fanout import Peer
 from admin_svc.records import Token as AdminToken
-from router_svc import catalog
 from router_svc.catalog import Loaded
 from router_svc.desk import Decided, Desk, Request
 from router_svc.follower import Action, Follower, State, Trust
@@ -20,7 +19,7 @@ from router_svc.picker import decide
 from router_svc.snapshot import Head, Token
 from tests.simulation.database import Catalog, Database
 from tests.simulation.nodes import EPOCH, Parts, WatchedCache, WatchedFanout
-from tests.simulation.session import Rows, Session
+from tests.simulation.session import Session
 from tests.simulation.virtual import here
 from trunkline.errors import NotReady
 
@@ -151,18 +150,6 @@ class RefusesAtOnce(Desk):
         return Decided(decide(snapshot, request.ask, EPOCH, self._open_key), snapshot)
 
 
-class ChecksNoChain(Session):
-    """A delta is read upon a base of whatever branch."""
-
-    def _do(self, sql: str, params: Any, now: float) -> Rows:
-        if sql != catalog._CHAIN:
-            return super()._do(sql, params, now)
-        super()._do(sql, params, now)
-        tokens = self._path.database.by_token
-        branches = [token.chain for token in tokens if token.revision == params[0]]
-        return [(branches[0],)] if branches else []
-
-
 class ReadsAReplica(Session):
     """A head is read where not every commit has arrived yet."""
 
@@ -203,7 +190,7 @@ MUTANTS: Final[Mapping[str, Parts]] = {
         ),
         "cache": (InstallsAnOlderLoad, ComparesNumbersOnly),
         "desk": (RefusesAtOnce,),
-        "session": (ChecksNoChain, ReadsAReplica),
+        "session": (ReadsAReplica,),
         "fanout": (CountsTheDegraded, CountsHints),
     }.items()
     for mutant in mutants
