@@ -262,9 +262,9 @@ class Follower:
         if self._load_wanted and self._loading is None and now >= self._load_pace.not_before:
             self._load_wanted = False
             self._loading = now
-            self._loading_whole = whole = self._full_wanted or self.applied is None
-            self._full_wanted = False
-            actions.append(Load(None if whole or self.applied is None else self.applied.token))
+            self._loading_whole, self._full_wanted = self._full_wanted, False
+            since = None if self._loading_whole or self.applied is None else self.applied.token
+            actions.append(Load(since))
         if self._head_wanted and self._head_reading is None and now >= self._head_pace.not_before:
             self._head_wanted = False
             self._head_reading = now
