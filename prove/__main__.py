@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result, phases = runner.run(_prove(options, seed, directory))
     command = "python -m prove" if not options.fault else f"python -m prove --fault {' --fault '.join(options.fault)}"
-    write_json(result, options.results / f"{seed}.json")
+    write_json(result, options.results / "last.json")
     if options.report is not None:
         options.report.write_text(page(result, phases, command), encoding="utf-8")
     _say(page(result, phases, command))

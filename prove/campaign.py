@@ -3,7 +3,7 @@
 The law: what is drawn comes from one seed. Load runs before, during and after a fault; then it stops, what is owed is
 answered, the history is read from the database, and everything since the last check is held against it. A fault has ended
 when whoever did it has put things right again; from then on a fresh change must be in force on every router within RECOVERY
-seconds, and nothing is excused once it is.
+seconds, and nothing is excused any more.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ class Rates:
     """A second and router, on its stream."""
     changes: float
     """A second."""
-    calm: float = 1.5
-    """Seconds of load before and after each fault."""
+    before: float = 1.5
+    """Seconds of load before each fault."""
+    after: float = 3.0
+    """Seconds of load after each recovery; what is beyond RECOVERY is excused by nothing."""
 
 
 class Campaign:
@@ -119,10 +121,10 @@ class Campaign:
                 tasks.create_task(client.calls(stop, 0.05), name=f"calls of {client.name}")
             tasks.create_task(self.mutators.run(stop), name="mutators")
             try:
-                await asyncio.sleep(self.rates.calm)
+                await asyncio.sleep(self.rates.before)
                 if fault is not None:
                     seconds, recovery = await self._break(fault, scene)
-                await asyncio.sleep(self.rates.calm)
+                await asyncio.sleep(self.rates.after)
             finally:
                 stop.set()
                 watching.cancel()
@@ -134,9 +136,7 @@ class Campaign:
         routers = await fault.run(scene)
         ended = time.time()
         recovery = await self._recovery.measure(ended)
-        # What is recovered has no excuse any more, and what is late has none past its time.
-        excused = RECOVERY if recovery is None else min(recovery, RECOVERY)
-        scene.windows.insert(0, Window(scene.begun, ended + excused, routers, fault.name))
+        scene.windows.insert(0, Window(scene.begun, ended + RECOVERY, routers, fault.name))
         if recovery is None or recovery - self._pause > RECOVERY:
             what = (
                 f"a fresh change was in force everywhere after {recovery or PATIENCE:.2f} s: {self._recovery.tries}; "

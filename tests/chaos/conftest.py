@@ -13,7 +13,7 @@ import pytest
 from prove.campaign import Campaign, Rates
 from prove.cluster import Cluster
 
-_RATES = Rates(picks=700.0, changes=12.0, calm=0.6)
+_RATES = Rates(picks=700.0, changes=12.0, before=0.7, after=0.7)
 _HOLD = 0.5  # faults half as long as in the long form, where their length is not the point
 
 

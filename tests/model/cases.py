@@ -21,10 +21,16 @@ SCOPES: Final[dict[str, Scope]] = {
     "two writers": Scope(picks=True, writers=2),
     "rows that cannot be read": Scope(picks=True, faulty_rows=True),
     "no cache": Scope(picks=True, cache=False, leases=True, keys=1, commits=1),
-    "tokens over a failover": Scope(tokens=True, failovers=1),
+    "tokens over a failover": Scope(keys=1, tokens=True, failovers=1),
+    "tokens that must be looked up": Scope(keys=1, commits=3, tokens=True, failovers=1, recalls=False),
+    "tokens without a cache": Scope(keys=1, tokens=True, failovers=1, cache=False),
+    "memory altered": Scope(picks=True, alterations=1),
     "leases and visibility": Scope(keys=1, leases=True, waits=True),
     "leases over a restart": Scope(keys=1, commits=1, restarts=1, leases=True, waits=True),
     "leases over a failover": Scope(keys=1, failovers=1, leases=True, waits=True, swift=True),
+    "leases lost in a failover and waited out": Scope(
+        keys=1, commits=1, failovers=1, leases=True, forgets=True, waits=True, swift=True
+    ),
     "leases and picks over a failover": Scope(
         keys=1, commits=1, failovers=1, picks=True, leases=True, waits=True, swift=True
     ),
@@ -37,7 +43,24 @@ SCOPES: Final[dict[str, Scope]] = {
     "two routers with two faults": Scope(routers=2, keys=1, commits=1, faults=2, leases=True, waits=True, swift=True),
 }
 
-LONG: Final[dict[str, Scope]] = {}
+LONG: Final[dict[str, Scope]] = {
+    "three changes and two hints": Scope(commits=3, picks=True, hints=2),
+    "three changes, a hint and a failover": Scope(commits=3, failovers=1, picks=True, hints=1),
+    "memory altered over a failover": Scope(commits=3, failovers=1, alterations=2, picks=True),
+    "old tokens and four changes": Scope(keys=1, commits=4, failovers=1, tokens=True, recalls=False),
+    "leases over a failover, step by step": Scope(keys=1, failovers=1, leases=True, waits=True),
+    "leases over a failover and a restart": Scope(keys=1, failovers=1, restarts=1, leases=True, waits=True, swift=True),
+    "leases lost before a second change": Scope(keys=1, failovers=1, leases=True, forgets=True, waits=True, swift=True),
+    "two routers, a failover and a fault": Scope(
+        routers=2, keys=1, commits=1, failovers=1, faults=1, leases=True, waits=True, swift=True
+    ),
+    "two routers, two changes, a failover": Scope(
+        routers=2, keys=1, commits=2, failovers=1, faults=0, leases=True, waits=True, swift=True
+    ),
+    "two routers with picks and hints": Scope(
+        routers=2, keys=1, commits=1, faults=1, hints=1, picks=True, leases=True, waits=True, swift=True
+    ),
+}
 
 _PICKS: Final = Scope(picks=True, hints=1)
 _FAILOVER: Final = Scope(picks=True, failovers=1)
@@ -79,10 +102,13 @@ MUTANTS: Final[dict[Flaw, Mutant]] = dict(
         _mutant(rules.SEEN_OLDER, SCOPES["leases over a restart"], Flaw.DISK_TRUSTED),
         _mutant(rules.SEEN_OLDER, _LEASES, Flaw.DEGRADED_COUNTED),
         _mutant(rules.SEEN_OLDER, _LEASES, Flaw.LEASES_READ_EARLY),
-        _mutant(rules.SEEN_OLDER, SCOPES["leases over a failover"], Flaw.NO_GRACE),
+        _mutant(rules.SEEN_OLDER, SCOPES["leases lost in a failover and waited out"], Flaw.NO_GRACE),
         _mutant(rules.SEEN_OLDER, SCOPES["leases over a failover"], Flaw.SEEN_BY_NUMBER),
         _mutant(rules.SEEN_OLDER, _LEASES, Flaw.CLOCK_JUMPS),
         _mutant(rules.NOT_REACHED, SCOPES["tokens over a failover"], Flaw.TOKEN_BY_NUMBER),
+        _mutant(rules.NOT_REACHED, SCOPES["tokens that must be looked up"], Flaw.LOOKED_UP_ALONE),
+        _mutant(rules.NOT_REACHED, SCOPES["tokens without a cache"], Flaw.DIRECT_UNASKED),
+        _mutant(rules.FALSE_NEGATIVE, SCOPES["memory altered"], Flaw.DISTRUST_FORGOTTEN),
     ]
 )
 

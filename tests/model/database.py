@@ -112,9 +112,9 @@ def _failovers(state: State, scope: Scope, flaws: frozenset[Flaw]) -> Iterator[S
     base = state.database
     left = state.left._replace(failovers=state.left.failovers - 1)
     for fork in range(len(base.log) + 1):
-        grace = int(scope.leases and Flaw.NO_GRACE not in flaws)
+        grace = int(scope.forgets and Flaw.NO_GRACE not in flaws)
         after = Database(base.log[:fork], fork, len(base.log), (), grace)
-        for forgets in (False, True) if scope.leases else (False,):
+        for forgets in (False, True) if scope.forgets else (False,):
             routers = tuple(router._replace(row=NO_ROW) for router in state.routers) if forgets else state.routers
             moved = admin.moved(state._replace(database=after, routers=routers, left=left))
             name = f"failover to {name_of(after.head)}{' without leases' if forgets else ''}"

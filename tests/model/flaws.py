@@ -18,6 +18,7 @@ class Flaw(StrEnum):
     BLIND_DIGEST = "digests are not compared"
     BARE_SEQUENCE = "revisions come from a sequence, so that a lower one may commit after a higher one"
     QUARANTINE_OVER_DISABLE = "a row that cannot be read keeps its last good version though it can be read to be off"
+    DISTRUST_FORGOTTEN = "when a load of everything fails, the next one may read only what changed"
     # Following.
     TWO_LOADERS = "a second load may begin before the first has ended"
     LATE_CLEAR = "the wanted flag is cleared when a load ends, not before it reads"
@@ -37,10 +38,12 @@ class Flaw(StrEnum):
     DISK_TRUSTED = "a router started from its disk is trusted before it has seen the head"
     DEGRADED_COUNTED = "a router that says it is degraded need not be waited for"
     LEASES_READ_EARLY = "the leases waited for are those read before the change was committed"
-    NO_GRACE = "after a failover, leases that the new database does not know are not waited out"
+    NO_GRACE = "after a failover that lost leases, nobody waits until they are over"
     SEEN_BY_NUMBER = "a router counts as having a change when its number is high enough"
     CLOCK_JUMPS = "the database's clock jumps ahead by a lease, and leases are judged by it alone"
     # Tokens.
     TOKEN_BY_NUMBER = "a token counts as reached when its number is"
+    LOOKED_UP_ALONE = "a token is looked up without asking whether the snapshot is of the same history"
+    DIRECT_UNASKED = "a pick that names a token is answered by a read of the database that is not held against it"
 
     __hash__ = str.__hash__  # looked up at every step; Enum's own is a call in Python

@@ -38,6 +38,9 @@ def events(rules: Rules, database: Database, router: Router) -> Iterator[Event]:
     for place in range(len(router.loads)):
         yield from _load(rules, database, router, place)
     yield from _head(rules, database, router)
+    if router.altered and not router.distrusted and database.head == router.snapshot.node:
+        # Reads everything once more, at the very state that is held (`Scrub`, `Follower.distrust`).
+        yield Event("is scrubbed", begin(rules, database, router._replace(distrusted=1, wanted=1, full=1, owed=1)))
     for node in router.hints:
         yield from _hint(rules, database, router, node)
 
@@ -98,7 +101,8 @@ def _load(rules: Rules, database: Database, router: Router, place: int) -> Itera
     else:
         again = router._replace(loads=rest, wanted=1, full=1, owed=1)
         yield Event(f"{second}load does not add up", begin(rules, database, again))
-    again = router._replace(loads=rest, wanted=1, owed=1)
+    whole = router.full | (load.whole and Flaw.DISTRUST_FORGOTTEN not in rules.flaws)
+    again = router._replace(loads=rest, wanted=1, owed=1, full=int(whole))
     yield fault(f"{second}load fails", begin(rules, database, again))
     if Flaw.EMPTY_READ in rules.flaws and load.phase == BEGUN:
         empty = (OFF,) * rules.scope.keys
@@ -142,7 +146,10 @@ def _installed(rules: Rules, database: Database, router: Router, load: Read, nam
         wrong = NOT_AS_NAMED
     elif _serves_off(load.got.served, load.got.read):
         wrong = SERVED_OFF
-    router = confirmed(router._replace(snapshot=load.got), load)
+    looked = router.ask.looked if database.leads(before, after) else 0
+    ask = router.ask._replace(looked=looked)
+    router = router._replace(snapshot=load.got, distrusted=router.distrusted & router.full, ask=ask)
+    router = confirmed(router, load)
     if Flaw.LATE_CLEAR in rules.flaws:
         router = router._replace(wanted=0)
     return Event(name, begin(rules, database, router), wrong=wrong)
@@ -154,6 +161,8 @@ def _serves_off(served: Rows, read: Rows) -> bool:
 
 def confirmed(router: Router, read: Read) -> Router:
     """Take it that a read found the state applied to be the head (`Follower._confirm`)."""
+    if router.distrusted:
+        return router
     if read.proves and router.ask.waits:
         router = router._replace(ask=router.ask._replace(proven=1))
     return router._replace(trusted=1) if read.trusts else router

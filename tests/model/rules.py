@@ -30,14 +30,20 @@ class Scope:
     commits: int = 2
     failovers: int = 0
     restarts: int = 0
+    alterations: int = 0
+    """How often what a router holds in memory may be altered, until a scrub finds it."""
     faults: int = -1
     """Reads, renewals and hints that fail, and leases that run out; -1: as many as may be."""
     picks: bool = False
     """Whether picks arrive, one at a time at each router."""
     tokens: bool = False
     """Whether picks arrive that name a token."""
+    recalls: bool = True
+    """Whether routers know the whole history of their snapshot; otherwise they look tokens up."""
     leases: bool = False
     """Whether routers hold leases; without, each is trusted for ever."""
+    forgets: bool = False
+    """Whether a failover may lose leases. Then nothing is called visible until the time of one is over."""
     waits: bool = False
     """Whether an admin waits for changes to be visible."""
     hints: int = 0

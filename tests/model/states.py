@@ -174,11 +174,17 @@ class Ask(NamedTuple):
     token: Node
     proven: int
     """A read begun after its arrival found the snapshot at head."""
+    looked: int
+    """What the database said of its token; 0: nothing yet."""
     true: int
     """Whether a refusal has been true at some moment since its arrival. A ghost."""
 
 
-NO_ASK: Final = Ask(0, NOWHERE, 0, 0)
+NO_ASK: Final = Ask(0, NOWHERE, 0, 0, 0)
+
+# What was found of a token in the history that the snapshot is part of.
+REACHED: Final = 1
+FOREIGN: Final = 2
 
 # How the admin that waits for a change sees a router.
 MISSING: Final = 1
@@ -195,6 +201,8 @@ class Router(NamedTuple):
     wanted: int
     full: int
     """The next load must read everything."""
+    distrusted: int
+    """The snapshot was found not to be what its token names, so no read confirms it."""
     loads: tuple[Read, ...]
     head_wanted: int
     head: Read
@@ -217,6 +225,11 @@ class Router(NamedTuple):
     """A refresh was asked for and no load has read since. A ghost."""
 
     @property
+    def altered(self) -> bool:
+        """Whether picks miss what was read to be on."""
+        return any(read == ON != served for read, served in zip(self.snapshot.read, self.snapshot.served, strict=True))
+
+    @property
     def serving(self) -> bool:
         """Whether its answers go out unmarked."""
         return self.leased == 1 and self.trusted == 1 and self.snapshot.node != NOWHERE
@@ -233,6 +246,7 @@ class Left(NamedTuple):
     commits: int
     failovers: int
     restarts: int
+    alterations: int
     faults: int
     """-1: as often as may be."""
 

@@ -27,9 +27,10 @@ def test_every_law_holds_in_every_state(name: str) -> None:
     assert result.states > _FEWEST
 
 
-def test_the_larger_scopes_are_larger() -> None:
-    """What `--long` adds is no smaller than anything that is walked here."""
+def test_the_long_walk_adds_and_replaces_nothing() -> None:
+    """`--long` walks every scope there is, each under a name of its own."""
     assert not LONG.keys() & SCOPES.keys()
+    assert len({*LONG.values(), *SCOPES.values()}) == len(LONG) + len(SCOPES)
 
 
 def test_the_table_names_every_step_and_nothing_else() -> None:
