@@ -37,14 +37,20 @@ _AGAIN = 0.02
 """Seconds after a session that was found dead, once there were more of them than the pool can have kept."""
 
 
-class Pool(AsyncConnectionPool[Connection]):
-    """A pool that tries one session after another without a pause.
+class PoolExhausted(PoolTimeout):
+    """Every connection is lent, and none came back in time: too much is asked of the pool, whatever the server does."""
 
-    Its own check would pause a second after each one that was cut, and would wait for a frozen server without an end.
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that tries one session after another without a pause, and tells being exhausted from a server that is gone.
+
+    The library's own check would pause a second after each one that was cut, and would wait for a frozen server for ever.
     """
 
+    _lent = 0
+
     async def getconn(self, timeout: float | None = None) -> Connection:
-        """Lend a session that answers. Raises psycopg_pool.PoolTimeout."""
+        """Lend a session that answers. Raises PoolExhausted, psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests."""
         clock = asyncio.get_running_loop().time
         ends = clock() + (self.timeout if timeout is None else timeout)
         dead = 0
@@ -53,14 +59,20 @@ class Pool(AsyncConnectionPool[Connection]):
             try:
                 answers = await _answers(connection, min(CHECK_TIMEOUT, max(0.0, ends - clock())))
             except BaseException:
-                await self.putconn(connection)
+                await super().putconn(connection)
                 raise
             if answers:
+                self._lent += 1
                 return connection
-            await self.putconn(connection)  # which opens another in its place
+            await super().putconn(connection)  # which opens another in its place
             dead += 1
             if dead > self.max_size:
                 await asyncio.sleep(_AGAIN)
+
+    async def putconn(self, conn: Connection) -> None:
+        """Take a session back."""
+        self._lent -= 1
+        await super().putconn(conn)
 
     async def _queued(self, ends: float) -> Connection:
         """Take a connection in turn, dead or alive."""
@@ -69,8 +81,11 @@ class Pool(AsyncConnectionPool[Connection]):
             try:
                 return await super().getconn(min(left, _PATIENCE))
             except PoolTimeout:
-                if left <= _PATIENCE:
-                    raise
+                if left > _PATIENCE:
+                    continue
+                if self._lent >= self.max_size:
+                    raise PoolExhausted(f"all {self._lent} connections are lent") from None
+                raise
 
 
 async def _answers(connection: Connection, limit: float) -> bool:

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from trunkline.database import Connection, Pool, open_pool
+from trunkline.database import Connection, Pool, PoolExhausted, open_pool
 from trunkline.secret import Secret
 
 _SIZE = 4
@@ -64,3 +64,22 @@ async def test_backends_that_say_nothing_are_given_up_within_the_time_given(pool
     finally:
         for backend in backends:
             os.kill(backend, signal.SIGCONT)
+
+
+async def test_a_pool_that_is_exhausted_says_so_and_is_whole_again_after(pool: Pool) -> None:
+    """Told apart from a server that is gone, which is no PoolExhausted."""
+    async with AsyncExitStack() as stack:
+        for _ in range(_SIZE):
+            await stack.enter_async_context(pool.connection(5.0))
+        with pytest.raises(PoolExhausted):
+            await pool.getconn(0.1)
+    assert len(set(await everybody(pool))) == _SIZE
+
+
+async def test_a_server_that_cannot_be_reached_is_no_exhausted_pool() -> None:
+    """However many wait for it."""
+    async with open_pool(Secret("host=127.0.0.1 port=9"), "pool under test", max_size=_SIZE) as gone:
+        for _ in range(2 * _SIZE):
+            with pytest.raises(PoolTimeout) as fault:
+                await gone.getconn(0.05)
+            assert not isinstance(fault.value, PoolExhausted)
