@@ -168,6 +168,6 @@ def _said(group: BaseExceptionGroup[BaseException]) -> str:
             read = read_error(error)
             return f"{read.reason or error.code().name}: {read.message}"[:256]
         if isinstance(error, TimeoutError):
-            return "no word for seconds"
+            return "no word in time"
         return str(error)[:256]
     return ""
