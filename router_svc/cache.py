@@ -7,7 +7,6 @@ always bounded by the waiter's own deadline.
 
 import asyncio
 import contextlib
-import gc
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +21,7 @@ from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
 from router_svc.news import News
 from router_svc.snapshot import Snapshot, Token
+from router_svc.turns import Turns
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
@@ -98,7 +98,6 @@ class Cache:
         self._lineage.restart([], snapshot.token)
         self.snapshot = snapshot
         self._do(self.follower.restored(snapshot.head, time.monotonic(), age))
-        gc.freeze()
         metrics.measure(snapshot)
         self.applied.tell()
         return True
@@ -191,7 +190,9 @@ class Cache:
         line, base = self._lines[Load], self.snapshot
         whole = not isinstance(action, Load) or action.since is None
         try:
-            loaded = await line.run(lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard))
+            loaded = await line.run(
+                lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard, clock=time.monotonic)
+            )
         except LineDown as down:
             log.warning("[Distributor] catalog not read", fault=down.cause)
             self._load_failed(disagreed=False)
@@ -206,9 +207,7 @@ class Cache:
             pieces = base.pieces() if base is not None and loaded.kind == "full" else []
             self._install(loaded, began)
             base = None
-            while pieces:  # freeing a large catalog at once would hold up picks
-                pieces.pop()
-                await asyncio.sleep(0)
+            await Turns(time.monotonic).let_go(pieces)
 
     def _load_failed(self, *, disagreed: bool) -> None:
         self.disagrees |= disagreed
@@ -227,8 +226,6 @@ class Cache:
         metrics.LOADS.labels(loaded.kind).inc()
         metrics.LOAD_SECONDS.labels(loaded.kind).observe(seconds)
         self._load_ended.tell()
-        if loaded.kind == "full":
-            gc.freeze()  # the collector need not walk the catalog again; it has no cycles, so nothing is kept by this
         if loaded.kind != "unchanged":
             _tell_of(loaded, seconds)
             self.applied.tell()

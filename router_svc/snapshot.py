@@ -57,7 +57,7 @@ class ChannelKey(Struct, gc=False, eq=False):
     last_four: str
     status: str
     opened: object = Seal.UNTRIED
-    written: dict[Any, Any] | None = None
+    written: dict[tuple[int, str, bool], bytes] | None = None
 
     def __repr__(self) -> str:
         return f"ChannelKey({self.id})"
@@ -262,7 +262,7 @@ class GroupRoutes:
             yield prefix + WILDCARD, route
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
     """The catalog at one revision."""
 

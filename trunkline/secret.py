@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 LAST = 4
 """How many characters of a secret may be shown."""
 _KEY_BYTES = 32
+_BLOCK_BYTES = 64  # of SHA-256
 _NONCE_BYTES = 12  # NIST SP 800-38D: 96 bits
 
 
@@ -67,17 +68,22 @@ class Secret:
 class ApiKeyHasher:
     """Turns an API key's secret into what the catalog stores: HMAC-SHA256 under the pepper."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, pepper: Secret) -> None:
         """Take the pepper; the same one in every service."""
-        self._keyed = hmac.new(pepper.reveal().encode(), digestmod=hashlib.sha256)
+        # RFC 2104 by hand, with both halves keyed beforehand: `hmac` costs twice as much, and this is done for every pick.
+        key = pepper.reveal().encode()
+        key = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def hash(self, secret: str) -> bytes:
         """Hash one secret (32 bytes)."""
-        keyed = self._keyed.copy()
-        keyed.update(secret.encode("utf-8", "surrogatepass"))
-        return keyed.digest()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(secret.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class UnsealError(Exception):

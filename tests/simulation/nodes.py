@@ -23,7 +23,7 @@ from admin_svc.broadcaster import Broadcaster
 from admin_svc.fanout import Fanout, Visibility, Wait, WaitMode
 from admin_svc.records import RouterLease, Sight
 from admin_svc.records import Token as AdminToken
-from router_svc import cache, desk
+from router_svc import cache, catalog, desk
 from router_svc.cache import Cache, Presence
 from router_svc.catalog import Loaded
 from router_svc.desk import Decided, Desk, Request
@@ -361,7 +361,8 @@ def virtual_modules() -> Iterator[None]:
     mute = _Mute()
     with ExitStack() as stack:
         for module, names in (
-            (cache, {"time": _Clock, "random": _Chance, "gc": mute, "log": mute, "metrics": mute}),
+            (cache, {"time": _Clock, "random": _Chance, "log": mute, "metrics": mute}),
+            (catalog, {"gc": mute}),
             (desk, {"time": _Clock, "log": mute, "metrics": mute}),
             (broadcaster, {"random": _Chance, "log": mute, "metrics": mute}),
             (link, {"random": _Chance, "log": mute, "metrics": mute}),

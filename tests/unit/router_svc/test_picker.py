@@ -105,6 +105,18 @@ def test_the_second_candidate_is_drawn_by_weight_among_the_rest() -> None:
     assert after_first.count(2) / len(after_first) == pytest.approx(0.75, abs=0.03)
 
 
+def test_the_second_candidate_of_many_is_drawn_by_weight_among_the_rest() -> None:
+    """Drawing again what was drawn before is fair too, and so is going over from it to leaving out."""
+    weights = {1: 2000, 2: 600, 3: 200} | dict.fromkeys(range(4, 204), 1)
+    held = snapshot(*[channel(number, weight=weight) for number, weight in weights.items()])
+    plans = [ids_of(plan_of(held, seed=seed * 7919)) for seed in range(6000)]
+    after_first = [plan[1] for plan in plans if plan[0] == 1]
+    assert after_first.count(2) / len(after_first) == pytest.approx(0.6, abs=0.03)
+    assert after_first.count(3) / len(after_first) == pytest.approx(0.2, abs=0.03)
+    after_two = [plan[2] for plan in plans if set(plan[:2]) == {1, 2}]
+    assert after_two.count(3) / len(after_two) == pytest.approx(0.5, abs=0.04)
+
+
 def test_the_same_seed_gives_the_same_plan() -> None:
     """A decision can be replayed from its seed."""
     held = snapshot(*[channel(number, keys=[key(number * 10), key(number * 10 + 1)]) for number in range(1, 50)])

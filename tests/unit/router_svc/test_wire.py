@@ -8,8 +8,9 @@ from google.protobuf import duration_pb2
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.follower import Trust
 from router_svc.picker import Ask, Plan
+from router_svc.plan_writer import PlanWriter
 from router_svc.snapshot import Channel, ChannelKey, Timeouts
-from router_svc.wire import Asks, PlanWriter, duration_message, result_name, state_message, time_limit_of
+from router_svc.wire import Asks, duration_message, result_name, state_message, time_limit_of
 from tests.unit.router_svc.builders import channel, plan_of, snapshot
 from trunkline.errors import InvalidFields
 from trunkline.secret import ApiKeyHasher, Secret
@@ -134,7 +135,7 @@ def test_names_that_only_newer_peers_know_do_no_harm() -> None:
     assert state_message("SERVING") == router_pb2.ROUTER_STATE_SERVING
     assert state_message("LEVITATING") == router_pb2.ROUTER_STATE_UNSPECIFIED
     assert result_name(router_pb2.OUTCOME_RESULT_SUCCESS) == "SUCCESS"
-    assert result_name(999) == "UNKNOWN"  # type: ignore[arg-type]  # a number from the wire
+    assert result_name(999) == "UNKNOWN"
 
 
 def test_a_channel_key_shows_nothing_of_itself() -> None:

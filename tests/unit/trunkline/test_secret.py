@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import hmac
 import pickle
 
 import pytest
@@ -91,3 +92,10 @@ def test_the_hash_of_an_api_key_depends_on_the_pepper() -> None:
     one, two = ApiKeyHasher(Secret("p1")), ApiKeyHasher(Secret("p2"))
     assert one.hash("sk-a") == one.hash("sk-a") != two.hash("sk-a")
     assert len(one.hash("\ud800")) == 32
+
+
+@given(st.text(max_size=200), st.text(max_size=300))
+def test_the_hash_of_an_api_key_is_hmac_sha256(pepper: str, secret: str) -> None:
+    """What other programs compute of the same pepper and key, whatever their lengths."""
+    expected = hmac.digest(pepper.encode(), secret.encode(), "sha256")
+    assert ApiKeyHasher(Secret(pepper)).hash(secret) == expected
