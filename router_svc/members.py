@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-CHUNK = 256
+CHUNK = 64
 """Members of one chunk at most."""
 _CRUMBLED = 16  # chunks this many times roomier than their members are packed anew
 
