@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvloop
 
@@ -23,7 +23,7 @@ from relay_svc.upstream_httpx2 import Httpx2Upstream
 
 CONNECTIONS = 32
 ROUNDS = 5
-CLIENTS = {"http1": Http1Upstream, "httpx2": Httpx2Upstream}
+CLIENTS: dict[str, Callable[..., Upstream]] = {"http1": Http1Upstream, "httpx2": Httpx2Upstream}
 REQUESTS = {("http1", False): 20_000, ("http1", True): 3_000, ("httpx2", False): 1_500, ("httpx2", True): 500}
 """Requests a round, by client and whether streamed: about a second of each."""
 LIMITS = TimeLimits(connect=5, first_byte=30, idle=30, total=60)
@@ -69,7 +69,7 @@ def table(kind: str, figures: dict[str, list[float]]) -> None:
 
 async def one(name: str, port: str, *, stream: bool) -> float:
     """CPU microseconds a request of one client, after a warm-up."""
-    upstream: Upstream = CLIENTS[name](max_connections=2000, max_idle=500)
+    upstream = CLIENTS[name](max_connections=2000, max_idle=500)
     body = json.dumps({"model": "m", "stream": stream, "messages": ["x" * 900]}, separators=(",", ":")).encode()
     request = UpstreamRequest(f"http://127.0.0.1:{port}/v1/chat/completions", HEADERS, body, LIMITS)
     count = REQUESTS[name, stream]

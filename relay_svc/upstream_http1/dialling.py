@@ -34,7 +34,7 @@ class Dialler:
         loop = asyncio.get_running_loop()
         secure, host, port = connection.origin
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        winner = await _connected(_by_turns(found)[:_MOST_ADDRESSES])
+        winner = await connected(by_turns(found)[:_MOST_ADDRESSES])
         await loop.create_connection(
             lambda: connection, sock=winner, ssl=self._tls if secure else None, server_hostname=host if secure else None
         )
@@ -45,14 +45,15 @@ class Dialler:
             self._tls.remember(connection.tls)
 
 
-def _by_turns(found: list[Any]) -> list[Address]:
+def by_turns(found: list[Any]) -> list[Address]:
     """Order addresses so that families take turns, beginning with that of the first."""
     first = [address for address in found if address[0] == found[0][0]]
     others = [address for address in found if address[0] != found[0][0]]
     return [address for address in chain.from_iterable(zip_longest(first, others)) if address is not None]
 
 
-async def _connected(addresses: list[Address]) -> socket.socket:
+async def connected(addresses: list[Address]) -> socket.socket:
+    """Connect to the first address that can be reached, trying them in order. Raises OSError when none can."""
     if not addresses:
         raise OSError("no address")
     if len(addresses) == 1:
