@@ -19,6 +19,18 @@ _HEAD_START: Final = 0.25
 """Seconds that an address is given before the next one is tried beside it."""
 _MOST_ADDRESSES: Final = 8
 
+_PROBE_EVERY: Final = 60
+"""Seconds between signs of life on a silent connection: an answer may take minutes to begin, and what lies between the two
+ends forgets connections on which nothing moves."""
+_SOCKET: Final = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), _PROBE_EVERY)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
+        if hasattr(socket, name)
+    ),
+]
+
 Address = tuple[int, int, int, str, Any]
 
 
@@ -66,6 +78,8 @@ async def _connect(address: Address) -> socket.socket:
     made = socket.socket(family, kind, proto)
     try:
         made.setblocking(False)  # noqa: FBT003 - the standard library's
+        for level, option, value in _SOCKET:
+            made.setsockopt(level, option, value)
         await asyncio.get_running_loop().sock_connect(made, where)
     except BaseException:
         made.close()

@@ -50,6 +50,7 @@ async def test_an_address_that_refuses_or_is_silent_is_passed_over(client: Clien
                 async with asyncio.timeout(0.9):
                     made = await connected([*before, address(port), mute])
                 assert made.getpeername()[1] == port
+                assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 made.close()
 
 

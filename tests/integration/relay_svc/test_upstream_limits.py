@@ -161,6 +161,23 @@ async def test_a_peer_that_never_finishes_the_handshake_is_given_up(client: Clie
         await eventually_async(lambda: not peer.open)
 
 
+@pytest.mark.parametrize("how", ["closed", "reset"])
+@holds_for(EVERY)
+async def test_a_peer_that_hangs_up_in_the_handshake_is_a_failed_connection(client: Client, how: str) -> None:
+    """At its beginning, or when the first words are in."""
+
+    async def manner(line: Line) -> None:
+        if line.number > 1:
+            await line.reader.read(10)
+        line.reset() if how == "reset" else line.close()
+
+    async with Peer(manner).serving() as peer, client.open() as upstream:
+        for _ in range(3):
+            with pytest.raises(ConnectFailed):
+                await post(upstream, peer.url.replace("http:", "https:"))
+        await eventually_async(lambda: not peer.open)
+
+
 @holds_for(EVERY)
 async def test_a_peer_that_speaks_no_tls_is_a_failed_connection(client: Client) -> None:
     """And is told nothing."""
