@@ -58,20 +58,32 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             head_timeout=settings.client_timeout,
         ),
     )
+    own = _own_operations(settings, health)
     log.info("listening", address=server.address)
 
     def on_change() -> None:
         if routers.ready:  # for good: a relay whose routers are all gone says so request by request, with a retry
             health.set_ready()
 
+    over = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
+        if own is not None:
+            tasks.create_task(own.serve(over), name="operations")
         following = tasks.create_task(routers.run(on_change), name="routers")
         draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
         await server.serve(stop)
         draining.cancel()
         await routers.flush(_FLUSH)
         following.cancel()
+        over.set()
     await upstream.aclose()
+
+
+def _own_operations(settings: Settings, health: Health) -> HttpServer | None:
+    """Give the server that tells of this process alone, until its very end."""
+    if settings.operations_listen is None:
+        return None
+    return HttpServer(operations(health, settings.shared_metrics), settings.operations_listen, drain_timeout=1)
 
 
 async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, health: Health) -> None:
@@ -98,7 +110,7 @@ def _app(settings: Settings, routers: RouterClient, upstream: Upstream, deadline
     return Relay(
         ChatCompletions(routers, upstream, deadlines, bounds),
         ModelList(routers, settings.pick_timeout),
-        operations(health),
+        operations(health, settings.shared_metrics),
         Door(settings.trusted_networks, settings.client_timeout, settings.max_in_flight),
     )
 
