@@ -38,6 +38,11 @@ GOOD = {
         200,
         b"hello",
     ),
+    "an offer of another protocol": (
+        plain(b"hello", extra=b"upgrade: h2,h2c\r\nconnection: Upgrade\r\n"),
+        200,
+        b"hello",
+    ),
     "an error": (plain(b"no", "529 Overloaded"), 529, b"no"),
     "an interim answer with a length": (
         b"HTTP/1.1 102 P\r\ncontent-length: 9\r\n\r\n" + plain(b"hello"),
