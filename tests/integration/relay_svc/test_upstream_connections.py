@@ -84,13 +84,16 @@ async def test_an_answer_let_go_before_its_end_takes_its_connection_along(client
             await eventually_async(lambda: not peer.open)
 
 
+@pytest.mark.parametrize("wire", [CHUNKED + chunks(b"hello"), b"HTTP/1.1 200 OK\r\n\r\nhello"], ids=["chunks", "close"])
 @holds_for(OWN)
-async def test_an_answer_let_go_unread_is_read_no_more(client: Client) -> None:
-    """And is not taken for one that has ended."""
-    async with Peer(answering(CHUNKED + chunks(b"hello"))).serving() as peer, client.open() as upstream:
+async def test_an_answer_let_go_unread_is_read_no_more(client: Client, wire: bytes) -> None:
+    """And is not taken for one that has ended: our own closing is no end of it."""
+    async with Peer(answering(wire)).serving() as peer, client.open() as upstream:
         answer = await post(upstream, peer.url)
         assert await answer.read() == b"hello"
         await answer.aclose()
+        await eventually_async(lambda: not peer.open)
+        await turns()
         with pytest.raises(BrokenAnswer):
             await answer.read()
 
