@@ -6,7 +6,7 @@ out of its repr. Times are aware datetimes; spans are integer milliseconds, None
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -152,6 +152,18 @@ class RouterLease:
     live: bool
     lease_left: float
     """Seconds until the lease runs out, by the database's clock; negative when it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One read of the head together with the leases."""
+
+    head: Token
+    leases: Sequence[RouterLease]
+    clock: float
+    """Seconds, by the database's clock."""
+    server: str
+    """Which life of the database it was read from: another one after each promotion of a standby."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NamedTuple
 
 from router_svc import catalog, lease, metrics
+from router_svc.clock import DatabaseClock
 from router_svc.draft import Disagreement
 from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State, Trust
 from router_svc.line import Line, LineDown, hang_up, leaving
@@ -55,6 +56,7 @@ class Cache:
         self.peers: list[lease.Peer] = []
         self.disagrees = False
         """Whether the last load did not add up to its head: then the snapshot can prove nothing, and may be behind."""
+        self._database_clock = DatabaseClock(time.time)
         self.draining = False
         """Set by whoever drains the service; following goes on until it has drained."""
         self._stopped = False
@@ -100,6 +102,10 @@ class Cache:
         metrics.measure(snapshot)
         self.applied.tell()
         return True
+
+    def time(self) -> float:
+        """Tell the time of the database, in seconds since the epoch: API keys expire by it."""
+        return self._database_clock.time(time.monotonic())
 
     # ------------------------------------------------------------------ waiting for it
 
@@ -248,10 +254,12 @@ class Cache:
         granted = False
         if presence is not None and snapshot is not None:
             try:
-                self.peers = await self._lines[RenewLease].run(
+                began = time.monotonic()
+                renewed = await self._lines[RenewLease].run(
                     lambda connection: lease.renew(connection, *presence, snapshot.token, self.state)
                 )
-                granted = True
+                self.peers, granted = renewed.peers, True
+                self._database_clock.learn(renewed.time, began, time.monotonic())
             except LineDown as down:
                 log.warning("lease not renewed", fault=down.cause)
         metrics.RENEWALS.labels("granted" if granted else "failed").inc()

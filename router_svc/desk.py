@@ -83,7 +83,7 @@ class Desk:
             return Decided(NotReady(), None)
         if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
-        decision = self._negatives.decide(snapshot, request.ask, time.time(), self._open_key)
+        decision = self._negatives.decide(snapshot, request.ask, self._cache.time(), self._open_key)
         if isinstance(decision, Plan):
             return Decided(decision, snapshot)
         if self._cache.confirmed < arrival:
@@ -167,7 +167,7 @@ class Desk:
         snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
         if snapshot is None:
             return None
-        decision = picker.decide(snapshot, ask, time.time(), self._open_key)
+        decision = picker.decide(snapshot, ask, self._cache.time(), self._open_key)
         if isinstance(decision, Refused):
             if part is None:
                 return None

@@ -199,7 +199,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             if api_key is None:
                 unknown = ApiKeyUnknown(revision=snapshot.token.revision)
                 return listed._replace(refusal=undoubted(snapshot, Ask("", key_hash), unknown))
-            refusal = refused_by(snapshot, api_key, None, request.client_address, time.time())
+            refusal = refused_by(snapshot, api_key, None, request.client_address, self._cache.time())
             if refusal is not None:
                 return listed._replace(refusal=refusal)
             groups = api_key.groups

@@ -21,7 +21,7 @@ import psycopg
 from admin_svc import broadcaster, link
 from admin_svc.broadcaster import Broadcaster
 from admin_svc.fanout import Fanout, Visibility, Wait, WaitMode
-from admin_svc.records import RouterLease
+from admin_svc.records import RouterLease, Sight
 from admin_svc.records import Token as AdminToken
 from router_svc import cache, desk
 from router_svc.cache import Cache, Presence
@@ -214,7 +214,7 @@ class _Follows:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def head_and_leases(self) -> tuple[AdminToken, list[RouterLease]]:
+    async def head_and_leases(self) -> Sight:
         """Read the head and the leases."""
         return await self._trip(self._head_and_leases)
 
@@ -234,7 +234,7 @@ class _Follows:
         except (psycopg.Error, TimeoutError) as error:
             raise DatabaseUnavailable(cause=str(error)) from None
 
-    def _head_and_leases(self, now: float) -> tuple[AdminToken, list[RouterLease]]:
+    def _head_and_leases(self, now: float) -> Sight:
         database = self._path.database
         clock = database.clock(now)
         rows = [
@@ -253,7 +253,7 @@ class _Follows:
             for name, row in sorted(database.leases.items())
             if row.expire - clock > -LEASE_KEPT
         ]
-        return AdminToken(*database.head.token), rows
+        return Sight(AdminToken(*database.head.token), rows, clock, str(database.epoch))
 
 
 class Admin:
