@@ -45,8 +45,8 @@ _PATIENCE: Final = 32  # channels drawn in vain, before all that are left are pu
 _UNTRIED: Final = Seal.UNTRIED
 _BROKEN: Final = Seal.BROKEN
 
-OpenKey = Callable[[Channel, ChannelKey], bool]
-"""Opens a sealed key if it was not tried yet; tells whether it can be used."""
+OpenKey = Callable[[Channel, ChannelKey | None], bool]
+"""Opens a sealed key if it was not tried yet, None for a channel that needs none; tells whether it can be used."""
 
 
 class Ask(Struct, gc=False):
@@ -261,6 +261,8 @@ class _Draw(Struct, gc=False):
                 key = self._key_of(channel)
                 if key is None:
                     return False
+        elif channel.shaping.proxy is not None and not self.open_key(channel, None):
+            return False
         model = self.ask.model
         upstream = channel.upstream_model(declared, model) if channel.upstreams else model
         self.found.append(Candidate(channel, key, upstream, priority))

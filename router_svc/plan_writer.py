@@ -1,8 +1,9 @@
 """Plans into messages, as the bytes that travel.
 
-The law: a whole channel key goes into a message only when the caller's token has the `credentials` scope. Protobuf reads
-messages that follow each other as one, so what is the same for many plans is encoded once and joined: the candidates, as long
-as their channel's version lives, and what a message's plans have in common. The only framing done here is that of results.
+The law: a whole channel key, or a proxy's URL, goes into a message only when the caller's token has the `credentials` scope.
+Protobuf reads messages that follow each other as one, so what is the same for many plans is encoded once and joined: the
+candidates, as long as their channel's version lives, and what a message's plans have in common. The only framing done here
+is that of results.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from google.protobuf import duration_pb2
 
 from router_svc.follower import Trust
 from router_svc.picker import Candidate, Plan
-from router_svc.snapshot import ChannelKey, Timeouts, Token
+from router_svc.snapshot import NO_SHAPING, ChannelKey, Proxy, Shaping, Timeouts, Token
 from router_svc.wire import duration_message, token_message
 from trunkline.errors import Refused
 from trunkline.rpc import refusal_of
@@ -82,7 +83,7 @@ class PlanWriter:
         """Write a candidate as a part of its plan: the same bytes as long as its channel's version lives."""
         key = candidate.key
         if key is None:
-            return _written(candidate, credentials=False)
+            return _written(candidate, credentials=self._credentials)
         name = (candidate.priority, candidate.upstream_model, self._credentials)
         kept = key.written
         if kept is None:
@@ -130,11 +131,33 @@ def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2
         message.parameter_overrides_json = channel.parameter_overrides
     if channel.timeouts != _DEFAULTS:
         message.timeouts.CopyFrom(_timeouts_message(channel.timeouts))
+    if channel.shaping is not NO_SHAPING:
+        message.shaping.CopyFrom(_shaping_message(channel.shaping, credentials=credentials))
     return message
 
 
-def _plain(key: ChannelKey) -> str:
-    return key.opened.reveal() if isinstance(key.opened, Secret) else ""
+def _shaping_message(shaping: Shaping, *, credentials: bool) -> router_pb2.Shaping:
+    proxy = shaping.proxy
+    return router_pb2.Shaping(
+        provider_options=shaping.provider_options,
+        removed_headers=shaping.removed_headers,
+        system_prompt=shaping.system_prompt,
+        system_prompt_mode=_PROMPT_MODES[shaping.system_prompt_mode],
+        status_mapping=shaping.status_mapping,
+        proxy_url=_plain(proxy) if credentials and proxy is not None else "",
+        strict=shaping.strict,
+        repeat_after_timeout=shaping.repeat_after_timeout,
+    )
+
+
+_PROMPT_MODES: Final = {
+    "DEFAULT": router_pb2.SYSTEM_PROMPT_MODE_DEFAULT,
+    "PREPEND": router_pb2.SYSTEM_PROMPT_MODE_PREPEND,
+}
+
+
+def _plain(sealed: ChannelKey | Proxy) -> str:
+    return sealed.opened.reveal() if isinstance(sealed.opened, Secret) else ""
 
 
 def _timeouts_message(timeouts: Timeouts) -> router_pb2.Timeouts:

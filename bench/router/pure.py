@@ -75,8 +75,9 @@ def _picks(snapshot: Snapshot, wanted: int) -> Callable[[], float]:
     return run
 
 
-def _open(_channel: Channel, key: ChannelKey) -> bool:
-    key.opened = Secret("opened")
+def _open(_channel: Channel, key: ChannelKey | None) -> bool:
+    if key is not None:
+        key.opened = Secret("opened")
     return True
 
 
