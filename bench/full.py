@@ -35,7 +35,7 @@ _DESCRIPTORS = 8192
 def main() -> None:
     """Measure, print and keep."""
     options = _options()
-    machine.allow_descriptors(_DESCRIPTORS)
+    machine.prepare(_DESCRIPTORS)
     scenarios = [SCENARIOS[name] for name in options.scenarios]
     starters = {name: CANDIDATES[name] for name in options.candidates}
     with tempfile.TemporaryDirectory() as name, canned(Path(name)) as upstream:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +68,16 @@ def own_seconds() -> float:
     )
 
 
-def allow_descriptors(count: int) -> None:
-    """Let this process and its children open so many files. Raises RuntimeError where the machine does not."""
+def prepare(descriptors: int) -> None:
+    """Before a measurement: room for so many open files, and an end by SIGTERM that ends what was started.
+
+    Raises RuntimeError where the machine does not allow so many.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    _allow_descriptors(descriptors)
+
+
+def _allow_descriptors(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise RuntimeError(f"{count} open files are needed and {hard} are allowed: ulimit -Hn {count}")

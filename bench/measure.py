@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import load, machine
-from bench.candidate import Candidate
+from bench.candidate import MESSAGE_BYTES, Candidate
 from bench.peers.upstream import Upstream
 from bench.processes import cpu_seconds, resident_mib
 
@@ -21,6 +21,7 @@ class Scenario:
     title: str
     connections: int
     stream: bool = False
+    message_bytes: int = MESSAGE_BYTES
 
 
 JSON_32 = Scenario("json-32", "1 KB JSON, 32 connections", 32)
@@ -84,7 +85,7 @@ def sample(candidate: Candidate, scenario: Scenario, upstream: Upstream, directo
 
 
 def _run(candidate: Candidate, scenario: Scenario, directory: Path, seconds: float) -> load.Load:
-    post = candidate.post(stream=scenario.stream)
+    post = candidate.post(stream=scenario.stream, message_bytes=scenario.message_bytes)
     if not scenario.stream:
         run = load.for_seconds(post, directory, connections=scenario.connections, seconds=seconds)
     else:

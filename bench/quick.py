@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import propagation, report, rounds
+from bench import machine, propagation, report, rounds
 from bench.candidate import Candidate
 from bench.measure import JSON_32, LATENCY, SSE_64
 from bench.peers.nginx import nginx
@@ -19,10 +19,12 @@ from bench.peers.upstream import canned
 
 ROUNDS = 3
 SECONDS = 3.0
+_DESCRIPTORS = 4096
 
 
 def main() -> None:
     """Measure everything and print it."""
+    machine.prepare(_DESCRIPTORS)
     with tempfile.TemporaryDirectory() as name, canned(Path(name)) as upstream:
         directory = Path(name)
         with started(directory) as stack:

@@ -1,9 +1,13 @@
-"""Says what was found: a table a scenario, the bars, the doubts; and keeps the data and a picture of it."""
+"""Says what was found: a table a scenario, the bars, the doubts; and keeps the data and a picture of it.
+
+`python -m bench.report CURVE.json …` draws curves that are there already.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,13 +121,13 @@ def _costs(scenario: Scenario, samples: Samples, command: str) -> dict[str, Any]
     figures.pop("upstream", None)
     if mine := samples.get("Trunkline"):
         figures["Trunkline's relay"] = Figure.of(one.cpu["relay"] for one in mine)
-    unit = f"CPU µs a {'stream' if scenario.stream else 'request'}, all processes; median and range; logarithmic"
+    unit = f"CPU µs a {'stream' if scenario.stream else 'request'}, all processes; median and range"
     return _picture(f"{scenario.title[0].upper()}{scenario.title[1:]}", unit, figures, command)
 
 
 def _latencies(samples: Samples, command: str) -> dict[str, Any]:
     figures = {name: found[0] for name, found in added_latency(samples).items()}
-    unit = "added latency at the median, ms; median and range of the rounds; logarithmic"
+    unit = "added latency at the median, ms; median and range of the rounds"
     return _picture(f"Latency, {LATENCY.title}", unit, figures, command)
 
 
@@ -149,6 +153,17 @@ def keep_curve(file: str, data: Mapping[str, Any]) -> None:
     print(f"  kept in {RESULTS.name}/{file}.json and .svg")
 
 
+def draw(paths: Sequence[str]) -> None:
+    """Draw results that are there already, each beside itself."""
+    for path in map(Path, paths):
+        path.with_suffix(".svg").write_text(svg.curve(json.loads(path.read_text())))
+        print(path.with_suffix(".svg"))
+
+
 def today() -> str:
     """The date, for whoever reads the figures later."""
     return datetime.now(UTC).date().isoformat()
+
+
+if __name__ == "__main__":
+    draw(sys.argv[1:])

@@ -1,21 +1,19 @@
-"""Draws a curve or a row of bars as SVG. `python -m bench.svg FILE.json …` draws results that are there already.
+"""Draws a curve or a row of bars as SVG. Pure.
 
-Pure but for that command. A curve is `{"name", "unit", "x": [], "series": {label: []}, "command", "date"}`, with `x_label`
-where the axis has a name; an axis is logarithmic where its values span more than a factor of 50.
+A curve is `{"name", "unit", "x": [], "series": {label: []}, "command", "date"}`, with `x_label`
+where the axis has a name; an axis is logarithmic where its values span more than a factor of 50, but for an x that is said to
+be `linear_x`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 84, 28, 84, 66
+LEFT, RIGHT, TOP, BOTTOM = 84, 28, 98, 66
 COLOURS = ("#0b6e99", "#d9730d", "#4d8b31", "#a23b72", "#6b5b95", "#8a6d3b", "#c0392b")
 _LOGARITHMIC = 50
 _FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif'"
@@ -27,22 +25,23 @@ def curve(data: Mapping[str, Any]) -> str:
     """Lines over a common x. A value that is None is left out."""
     xs, series = data["x"], data["series"]
     ys = [value for values in series.values() for value in values if value is not None]
-    across, x_ticks = _axis(xs, LEFT, WIDTH - RIGHT, exact=True)
-    up, y_ticks = _axis(ys, HEIGHT - BOTTOM, TOP)
+    across, x_ticks = _axis(xs, LEFT, WIDTH - RIGHT, by_tens=_spans_tens(xs) and not data.get("linear_x"), exact=True)
+    up, y_ticks = _axis(ys, HEIGHT - BOTTOM, TOP, by_tens=_spans_tens(ys))
     marks = [
         *_grid(y_ticks, up, x_ticks, across),
         *_legend(series),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 24, data.get("x_label", ""), anchor="middle"),
         *(_line(xs, values, across, up, colour) for values, colour in zip(series.values(), COLOURS, strict=False)),
     ]
-    return _page(data, marks)
+    return _page(data, marks, by_tens=_spans_tens(ys))
 
 
 def bars(data: Mapping[str, Any]) -> str:
     """One horizontal bar for each name in `x`, with the value of the only series and its range in `ranges`."""
     values, ranges = next(iter(data["series"].values())), data["ranges"]
     left = 170
-    across, ticks = _axis([*values, *(end for pair in ranges for end in pair)], left, WIDTH - RIGHT - 60)
+    every = [*values, *(end for pair in ranges for end in pair)]
+    across, ticks = _axis(every, left, WIDTH - RIGHT - 60, by_tens=_spans_tens(every))
     step = (HEIGHT - BOTTOM - TOP) / len(values)
     marks = []
     for tick in ticks:
@@ -57,26 +56,32 @@ def bars(data: Mapping[str, Any]) -> str:
             _text(left - 10, y + 4, name, anchor="end"),
             _text(max(x, across(high)) + 8, y + 4, _number(value), weight=600),
         ]
-    return _page(data, marks)
+    return _page(data, marks, by_tens=_spans_tens(every))
 
 
-def _page(data: Mapping[str, Any], marks: Iterable[str]) -> str:
+def _page(data: Mapping[str, Any], marks: Iterable[str], *, by_tens: bool) -> str:
     size = f"viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'"
     head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} {_FONT}>"
     body = [
         f"<rect width='{WIDTH}' height='{HEIGHT}' fill='#fff'/>",
         _text(24, 32, data["name"], size=17, weight=600),
-        _text(24, 53, data["unit"], colour="#555"),
+        _text(24, 53, data["unit"] + "; logarithmic" * by_tens, colour="#555"),
         *marks,
         _text(24, HEIGHT - 8, f"{data['command']}  ·  {data['date']}", size=10, colour="#999"),
     ]
     return "\n".join([head, *body, "</svg>", ""])
 
 
-def _axis(values: Sequence[float], start: float, end: float, *, exact: bool = False) -> tuple[Scale, list[float]]:
+def _spans_tens(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) / min(values) > _LOGARITHMIC
+
+
+def _axis(
+    values: Sequence[float], start: float, end: float, *, by_tens: bool, exact: bool = False
+) -> tuple[Scale, list[float]]:
     """A scale, and where its ticks are. `exact` begins and ends with the values themselves."""
     low, high = min(values), max(values)
-    if low > 0 and high / low > _LOGARITHMIC:
+    if by_tens:
         first, last = math.log10(low), math.log10(high)
         if not exact:
             first, last = math.floor(first), math.ceil(last)
@@ -110,8 +115,8 @@ def _grid(y_ticks: Sequence[float], up: Scale, x_ticks: Sequence[float], across:
 def _legend(labels: Iterable[str]) -> Iterable[str]:
     x = 24.0
     for label, colour in zip(labels, COLOURS, strict=False):
-        yield f"<line x1='{x}' y1='70' x2='{x + 18}' y2='70' stroke='{colour}' stroke-width='3'/>"
-        yield _text(x + 24, 74, label)
+        yield f"<line x1='{x}' y1='74' x2='{x + 18}' y2='74' stroke='{colour}' stroke-width='3'/>"
+        yield _text(x + 24, 78, label)
         x += 44 + 6.6 * len(label)
 
 
@@ -139,15 +144,3 @@ def _number(value: float) -> str:
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):g}{letter}" if value % 100 == 0 else f"{value:,.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def main(paths: Sequence[str]) -> None:
-    """Draw each file beside itself."""
-    for path in map(Path, paths):
-        data = json.loads(path.read_text())
-        path.with_suffix(".svg").write_text(bars(data) if "ranges" in data else curve(data))
-        print(path.with_suffix(".svg"))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

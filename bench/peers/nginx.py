@@ -50,8 +50,8 @@ http {{
 
 
 @contextmanager
-def nginx(upstream: int, directory: Path, path: str = "/v1") -> Iterator[Candidate]:
-    """Run it. `path` is what the upstream is asked for (see `bench.canned`)."""
+def nginx(upstream: int, directory: Path) -> Iterator[Candidate]:
+    """Run it."""
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
         raise NotHere("nginx is not installed: apt-get install nginx")
@@ -65,7 +65,7 @@ def nginx(upstream: int, directory: Path, path: str = "/v1") -> Iterator[Candida
         yield Candidate(
             name="nginx",
             version=_version(binary),
-            url=f"http://127.0.0.1:{port}{path}/chat/completions",
+            url=f"http://127.0.0.1:{port}/v1/chat/completions",
             parts=lambda: {"nginx": tree(process.pid)},
         )
 
