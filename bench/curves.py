@@ -88,7 +88,9 @@ def bodies(bench: Bench) -> None:
         for size in SIZES:
             path = f"/bytes={size}/v1" if kind == "answers" else "/v1"
             message = size if kind == "requests" else 100
-            scenario = Scenario("bodies", f"{kind} of {size:,} bytes", _BODIES_AT_ONCE, message_bytes=message)
+            scenario = Scenario(
+                "bodies", f"{kind} of {size:,} bytes", _BODIES_AT_ONCE, message_bytes=message, by_turns=True
+            )
             for pid in relay:
                 forget_peak(pid)
             point = bench.point(scenario, bench.nginx.asking(path), bench.through_trunkline(path))
@@ -108,7 +110,7 @@ def chunks(bench: Bench) -> None:
     points = []
     for count in CHUNKS:
         path = f"/chunks={count}/v1"
-        scenario = Scenario("chunks", f"streams of {count} chunks", _STREAMS_AT_ONCE, stream=True)
+        scenario = Scenario("chunks", f"streams of {count} chunks", _STREAMS_AT_ONCE, stream=True, by_turns=True)
         points.append(bench.point(scenario, bench.nginx.asking(path), bench.through_trunkline(path)))
     frame = {"x_label": "chunks a stream", "x": CHUNKS, "command": "python -m bench.curves chunks"}
     name = f"What a stream costs, by its chunks, at {_STREAMS_AT_ONCE} connections"

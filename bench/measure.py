@@ -13,6 +13,9 @@ from bench.peers.upstream import Upstream
 from bench.processes import cpu_seconds, resident_mib
 
 
+_LEAST_LEFT = 0.2  # share of the time that is worth another run
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A kind of load."""
@@ -22,11 +25,12 @@ class Scenario:
     connections: int
     stream: bool = False
     message_bytes: int = MESSAGE_BYTES
+    by_turns: bool = False  # so many requests rather than so many seconds, for answers that take long
 
 
 JSON_32 = Scenario("json-32", "1 KB JSON, 32 connections", 32)
 JSON_128 = Scenario("json-128", "1 KB JSON, 128 connections", 128)
-SSE_64 = Scenario("sse-64", "stream of 21 chunks, 64 connections", 64, stream=True)
+SSE_64 = Scenario("sse-64", "stream of 21 chunks, 64 connections", 64, stream=True, by_turns=True)
 LATENCY = Scenario("latency", "1 KB JSON, one connection", 1)
 SCENARIOS = {scenario.name: scenario for scenario in (JSON_32, JSON_128, SSE_64, LATENCY)}
 
@@ -86,18 +90,22 @@ def sample(candidate: Candidate, scenario: Scenario, upstream: Upstream, directo
 
 def _run(candidate: Candidate, scenario: Scenario, directory: Path, seconds: float) -> load.Load:
     post = candidate.post(stream=scenario.stream, message_bytes=scenario.message_bytes)
-    if not scenario.stream:
+    if not scenario.by_turns:
         run = load.for_seconds(post, directory, connections=scenario.connections, seconds=seconds)
     else:
-        run = _whole_streams(post, directory, scenario.connections, seconds)
+        run = _by_turns(post, directory, scenario.connections, seconds)
     if not run.requests:
         raise RuntimeError(f"{candidate.name} answered nothing in {seconds} s")
     return run
 
 
-def _whole_streams(post: load.Post, directory: Path, connections: int, seconds: float) -> load.Load:
-    """As many turns of all connections as fit, going by the first one's time."""
-    first = load.so_often(post, directory, connections=connections, requests=connections, seconds=seconds)
-    turns = max(1, int((seconds - first.seconds) / first.seconds))
-    rest = load.so_often(post, directory, connections=connections, requests=turns * connections, seconds=seconds)
-    return load.together(first, rest)
+def _by_turns(post: load.Post, directory: Path, connections: int, seconds: float) -> load.Load:
+    """As many turns of all connections as fit, each run sized by the pace of the last: the first is mostly its start."""
+    turns, done = 1, None
+    while turns:
+        run = load.so_often(post, directory, connections=connections, requests=turns * connections, seconds=seconds)
+        done = load.together(done, run) if done else run
+        left = seconds - done.seconds
+        turns = 0 if left < _LEAST_LEFT * seconds else int(left * turns / run.seconds)
+    assert done is not None
+    return done

@@ -31,6 +31,7 @@ MOST_IDLE_MIB = 300.0
 # From the second quarter of the requests to the last; the first fills caches and pools.
 MOST_GROWTH_MIB = 3.0
 MOST_GROWTH_OBJECTS = 0.02
+MILLION = 1_000_000  # requests; a shorter run is not kept in `results/`
 _PIECE_SECONDS = 10
 _CONNECTIONS = 32
 _OBJECTS = Path(__file__).parent / "objects"
@@ -65,7 +66,8 @@ def requests(upstream: Upstream, directory: Path, count: int) -> bool:
             resident = {part: sum(map(resident_mib, pids[part])) for part in ("relay", "router")}
             looks.append(Look(done, resident["relay"], resident["router"], _objects(pids["relay"][0], into)))
             progress(f"{done:,} requests, {run.failed} failed in the last piece; {looks[-1]}")
-    _keep(looks)
+    if done >= MILLION:
+        _keep(looks)
     return _flat(looks)
 
 
@@ -145,7 +147,7 @@ def _bar(what: str, found: float, most: float) -> bool:
 def main() -> None:
     """Both; fails where a bar does."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--requests", type=int, default=MILLION)
     parser.add_argument("--streams", type=int, default=5000)
     options = parser.parse_args()
     machine.prepare(2 * options.streams + 1000)
