@@ -12,7 +12,6 @@ from bench.candidate import MESSAGE_BYTES, Candidate
 from bench.peers.upstream import Upstream
 from bench.processes import cpu_seconds, resident_mib
 
-
 _LEAST_LEFT = 0.2  # share of the time that is worth another run
 
 
