@@ -19,7 +19,7 @@ from bench.peers.nginx import nginx
 from bench.peers.trunkline import candidate, parts, started
 from bench.peers.upstream import Upstream, canned
 from bench.processes import forget_peak, peak_mib
-from bench.rounds import progress
+from bench.rounds import progress, suited
 from tests.acceptance.stack import Stack
 
 ROUNDS = 2
@@ -48,13 +48,15 @@ class Bench:
         return candidate(self.stack, self.upstream.port, path)
 
     def point(self, scenario: Scenario, *candidates: Candidate) -> list[list[Sample]]:
-        """A few interleaved rounds of each, after one that warms up."""
+        """A few interleaved rounds of each, after one that warms up. A round that failed leaves no sample."""
         found: list[list[Sample]] = [[] for _ in candidates]
-        for number in range(ROUNDS + 1):
-            for samples, one in zip(found, candidates, strict=True):
-                measured = sample(one, scenario, self.upstream, self.directory, SECONDS if number else 1.0)
-                if number:
-                    samples.append(measured)
+        asked = [(one, suited(one, scenario, self.upstream, self.directory, SECONDS)) for one in candidates]
+        for _ in range(ROUNDS):
+            for samples, (one, fitting) in zip(found, asked, strict=True):
+                try:
+                    samples.append(sample(one, fitting, self.upstream, self.directory, SECONDS))
+                except RuntimeError as error:
+                    progress(f"{one.name}, {scenario.title}: {error}")
         progress(scenario.title)
         return found
 
@@ -81,7 +83,7 @@ def connections(bench: Bench) -> None:
 def bodies(bench: Bench) -> None:
     """CPU a request by the size of its body and of its answer; the relay's peak memory shows that no answer is held."""
     relay = parts(bench.stack)["relay"]
-    series: dict[str, list[float]] = {}
+    series: dict[str, list[float | None]] = {}
     peaks: dict[str, list[float]] = {}
     # Answers first: memory that large requests took is not given back at once.
     for kind in ("answers", "requests"):
@@ -117,7 +119,7 @@ def chunks(bench: Bench) -> None:
     report.keep_curve("chunks", {"name": name, "unit": "CPU µs a stream", "series": _costs(points), **frame})
 
 
-def _costs(points: Iterable[Sequence[Sequence[Sample]]]) -> dict[str, list[float]]:
+def _costs(points: Iterable[Sequence[Sequence[Sample]]]) -> dict[str, list[float | None]]:
     """A line for nginx, one for all of Trunkline, one for its relay; each point holds nginx's samples and Trunkline's."""
     rows = list(points)
     return {
@@ -127,8 +129,8 @@ def _costs(points: Iterable[Sequence[Sequence[Sample]]]) -> dict[str, list[float
     }
 
 
-def _median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
-    return round(statistics.median(map(value, samples)), 3)
+def _median(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float | None:
+    return round(statistics.median(map(value, samples)), 3) if samples else None
 
 
 CURVES: Mapping[str, Callable[[Bench], None]] = {"connections": connections, "bodies": bodies, "chunks": chunks}

@@ -41,7 +41,8 @@ def _verdict(bar: Bar) -> str:
 def _print_scenario(scenario: Scenario, samples: Samples) -> None:
     rounds = max(len(several) for several in samples.values())
     print(f"\n{scenario.title}: {rounds} interleaved rounds, medians (range)\n")
-    print(f"  {'':26}{'CPU µs a request':>22}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'RSS MiB':>9}{'failed':>8}")
+    cost = f"CPU µs a {'stream' if scenario.stream else 'request'}"
+    print(f"  {'':26}{cost:>22}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'RSS MiB':>9}{'failed':>8}")
     for name, several in samples.items():
         _print_row(name, several)
         parts = list(several[0].cpu) if len(several[0].cpu) > 1 else []

@@ -5,6 +5,7 @@ Interleaved, since a shared machine changes by the minute: each candidate meets 
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,9 @@ from bench.candidate import Candidate, NotHere
 from bench.figures import Results
 from bench.measure import Sample, Scenario, sample
 from bench.peers.upstream import Upstream
+
+_WARM_SECONDS = 1.0
+_MANY_TURNS = 50  # of all connections
 
 
 class Starter(Protocol):
@@ -61,24 +65,38 @@ def running(starters: Mapping[str, Starter], upstream: Upstream, directory: Path
 def measure(
     found: Field, scenarios: Sequence[Scenario], upstream: Upstream, directory: Path, *, rounds: int, seconds: float
 ) -> Results:
-    """All rounds of all scenarios. A candidate that fails under load is left out from then on, with the reason."""
-    results: dict[str, dict[str, list[Sample]]] = {scenario.name: {} for scenario in scenarios}
+    """All rounds of all scenarios. A candidate that fails under load is left out of that scenario, with the reason."""
+    results: dict[str, dict[str, list[Sample]]] = {}
     for scenario in scenarios:
-        out: set[str] = set()
-        for number in range(rounds + 1):  # the first warms up and is thrown away
-            for candidate in found.candidates:
-                if candidate.name in out:
-                    continue
+        samples: dict[str, list[Sample]] = {}
+        asked = {
+            candidate.name: (candidate, suited(candidate, scenario, upstream, directory, seconds))
+            for candidate in found.candidates
+        }
+        progress(f"{scenario.title}: warm")
+        for number in range(rounds):
+            for name, (candidate, fitting) in list(asked.items()):
                 try:
-                    one = sample(candidate, scenario, upstream, directory, seconds if number else 1)
+                    samples.setdefault(name, []).append(sample(candidate, fitting, upstream, directory, seconds))
                 except RuntimeError as error:
-                    out.add(candidate.name)
-                    found.missing[f"{candidate.name}, {scenario.title}"] = str(error)
-                    continue
-                if number:
-                    results[scenario.name].setdefault(candidate.name, []).append(one)
-            progress(f"{scenario.title}: {f'round {number} of {rounds}' if number else 'warm'}")
+                    del asked[name]
+                    found.missing[f"{name}, {scenario.title}"] = str(error)
+            progress(f"{scenario.title}: round {number + 1} of {rounds}")
+        results[scenario.name] = {name: several for name, several in samples.items() if name in asked}
     return results
+
+
+def suited(candidate: Candidate, scenario: Scenario, upstream: Upstream, directory: Path, seconds: float) -> Scenario:
+    """Warm a candidate up; one that answers few requests in the time is asked by turns.
+
+    The requests under way at the end of a measured time are paid for and not counted: that would be unfair to the slow.
+    """
+    by_turns = dataclasses.replace(scenario, by_turns=True)
+    try:
+        warm = sample(candidate, scenario, upstream, directory, _WARM_SECONDS)
+    except RuntimeError:
+        return by_turns
+    return by_turns if warm.rate * seconds < _MANY_TURNS * scenario.connections else scenario
 
 
 def progress(text: str) -> None:
