@@ -78,7 +78,8 @@ def installed(name: str, *path: str) -> str:
     """A file of an installed peer. Raises NotHere with the reason that the installation left."""
     reason = PEERS / f"{name}.failed"
     if reason.exists():
-        raise NotHere(f"not installed: {reason.read_text().strip()}")
+        # The first line says what; the rest may hold addresses that are nobody's business in a result.
+        raise NotHere(f"not installed: {reason.read_text().strip().partition(chr(10))[0]}")
     found = PEERS.joinpath(name, *path)
     if not found.exists():
         raise NotHere(f"not installed: {found} is not there; run make bench-peers")
