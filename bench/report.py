@@ -155,10 +155,23 @@ def keep_curve(file: str, data: Mapping[str, Any]) -> None:
 
 
 def draw(paths: Sequence[str]) -> None:
-    """Draw results that are there already, each beside itself."""
+    """Draw curves that are there already, each beside its data; several in one file are numbered."""
     for path in map(Path, paths):
-        path.with_suffix(".svg").write_text(svg.curve(json.loads(path.read_text())))
-        print(path.with_suffix(".svg"))
+        data = json.loads(path.read_text())
+        curves = {"": data} if isinstance(data, dict) else {f"-{number}": one for number, one in enumerate(data, 1)}
+        for number, one in curves.items():
+            picture = path.with_name(f"{path.stem}{number}.svg")
+            picture.write_text(_drawn(one))
+            print(picture)
+
+
+def _drawn(data: Mapping[str, Any]) -> str:
+    """A curve as lines; one whose only x is a word as a bar a series."""
+    if not isinstance(data["x"][0], str):
+        return svg.curve(data)
+    values = [series[0] for series in data["series"].values()]
+    frame = {"name": f"{data['name']}, {data['x'][0]}", "x": list(data["series"]), "series": {"": values}}
+    return svg.bars({**data, **frame, "ranges": [(value, value) for value in values]})
 
 
 def today() -> str:
