@@ -1,7 +1,7 @@
 """Draws a curve or a row of bars as SVG. Pure.
 
 A curve is `{"name", "unit", "x": [], "series": {label: []}, "command", "date"}`, with `x_label`
-where the axis has a name; an axis is logarithmic where its values span more than a factor of 50, but for an x that is said to
+where the axis has a name; an axis is logarithmic where its values span more than a factor of 30, but for an x that is said to
 be `linear_x`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 84, 28, 98, 66
 COLOURS = ("#0b6e99", "#d9730d", "#4d8b31", "#a23b72", "#6b5b95", "#8a6d3b", "#c0392b")
-_LOGARITHMIC = 50
+_LOGARITHMIC = 30
 _FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif'"
 
 Scale = Callable[[float], float]
