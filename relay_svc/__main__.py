@@ -7,11 +7,12 @@ open requests end; those still open shortly before the drain's time is up are to
 import asyncio
 import sys
 
+from relay_svc import tally
 from relay_svc.app import Door, Relay
 from relay_svc.attempts import Policy
 from relay_svc.chat import Bounds, ChatCompletions
 from relay_svc.deadlines import Deadlines
-from relay_svc.http_protocol import bounded
+from relay_svc.http_protocol import Limits, direct
 from relay_svc.models import ModelList
 from relay_svc.router_client import LinkSettings, RouterClient
 from relay_svc.settings import Settings
@@ -48,14 +49,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     )
     upstream = Httpx2Upstream(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
     server = HttpServer(
-        _app(settings, routers, upstream, deadlines, health),
+        operations(health),
         settings.listen,
         drain_timeout=settings.drain_timeout,
-        http=bounded(
-            max_head_bytes=settings.max_header_bytes,
-            max_headers=settings.max_headers,
-            head_timeout=settings.client_timeout,
-        ),
+        http=direct(_relay(settings, routers, upstream, deadlines), _limits(settings)),
     )
     log.info("listening", address=server.address)
 
@@ -66,8 +63,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(routers.run(on_change), name="routers")
         draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
+        settling = tasks.create_task(tally.keep_settled(), name="metrics")
         await server.serve(stop)
         draining.cancel()
+        settling.cancel()
         await routers.flush(_FLUSH)
         following.cancel()
     await upstream.aclose()
@@ -80,7 +79,16 @@ async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, heal
     deadlines.expire()
 
 
-def _app(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines, health: Health) -> Relay:
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_head_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        head_timeout=settings.client_timeout,
+        stall_limit=settings.client_timeout,
+    )
+
+
+def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
         policy=Policy(settings.limits, settings.retry_window),
         max_attempts=settings.max_attempts,
@@ -92,8 +100,7 @@ def _app(settings: Settings, routers: RouterClient, upstream: Upstream, deadline
     return Relay(
         ChatCompletions(routers, upstream, deadlines, bounds),
         ModelList(routers, settings.pick_timeout),
-        operations(health),
-        Door(settings.trusted_networks, settings.client_timeout, settings.max_in_flight),
+        Door(settings.trusted_networks, settings.max_in_flight),
     )
 
 

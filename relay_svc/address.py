@@ -5,6 +5,7 @@ that is no trusted proxy is the client.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -12,7 +13,7 @@ Network = IPv4Network | IPv6Network
 
 def client_address(peer: str, forwarded_for: Iterable[bytes], trusted: Sequence[Network]) -> str:
     """Tell the client's IP address; `forwarded_for` are the header's values in the order they came."""
-    address = _address(peer)
+    address = _peer(peer)
     if address is None:
         return peer
     hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
@@ -30,6 +31,10 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+_peer = lru_cache(maxsize=4096)(_address)
+"""Reads what the kernel says, which is short and comes again with every request of a connection."""
 
 
 def _among(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
