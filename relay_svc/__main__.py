@@ -18,6 +18,7 @@ from relay_svc.models import ModelList
 from relay_svc.router_client import LinkSettings, RouterClient
 from relay_svc.settings import Settings
 from relay_svc.upstream import Upstream
+from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
 from trunkline import telemetry
 from trunkline.serving import Health, HttpServer, operations, run
@@ -50,7 +51,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         LinkSettings(settings.service_token, settings),
         max_waiting=settings.max_waiting_picks,
     )
-    upstream = Httpx2Upstream(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
+    upstream = _upstream(settings)
     server = HttpServer(
         operations(health),
         settings.listen,
@@ -89,6 +90,11 @@ async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, heal
     health.set_draining()
     await asyncio.sleep(seconds * _LAST_WORDS)
     deadlines.expire()
+
+
+def _upstream(settings: Settings) -> Upstream:
+    chosen = Http1Upstream if settings.upstream_client == "http1" else Httpx2Upstream
+    return chosen(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
 
 
 def _limits(settings: Settings) -> Limits:

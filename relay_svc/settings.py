@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Literal
 
 from relay_svc.address import Network
 from relay_svc.plan import TimeLimits
@@ -75,6 +76,11 @@ class Settings(Process, Tls):
     )
     max_idle_connections: int = setting(
         "TRUNKLINE_RELAY_MAX_IDLE_CONNECTIONS", 500, "Most of those kept open for reuse.", check=positive
+    )
+    upstream_client: Literal["http1", "httpx2"] = setting(
+        "TRUNKLINE_RELAY_UPSTREAM_CLIENT",
+        "http1",
+        "What speaks HTTP to upstreams: `http1`, the relay's own, or `httpx2`, slower and less strict.",
     )
     client_timeout: Seconds = setting(
         "TRUNKLINE_RELAY_CLIENT_TIMEOUT",

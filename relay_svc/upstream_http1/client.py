@@ -1,0 +1,56 @@
+"""The upstream port on connections of our own: HTTP/1.1 with keep-alive over asyncio transports.
+
+The law is the port's; a request is sent again, once and on a fresh connection, when the pooled connection it went out on
+ended without a byte of answer, which is how a connection looks that the upstream closed while it lay idle. No environment,
+no redirects, no cookies, no decoding.
+"""
+
+import asyncio
+import ssl
+from functools import lru_cache
+from typing import Final
+
+from relay_svc.upstream import ConnectFailed, UpstreamAnswer, UpstreamRequest
+from relay_svc.upstream_http1.dialling import Dialler
+from relay_svc.upstream_http1.exchange import StaleConnection, exchange
+from relay_svc.upstream_http1.pool import Pool
+from relay_svc.upstream_http1.request import Target, Unsendable
+from relay_svc.upstream_http1.tls import system_context
+
+_MOST_TARGETS: Final = 4096
+"""URLs that are kept read: there are as many as channels, and each is asked for again and again."""
+
+
+class Http1Upstream:
+    """Sends requests through one pool."""
+
+    def __init__(self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None) -> None:
+        """Open no connection yet; `max_connections` bounds them over all upstreams, `max_idle` those kept for reuse.
+
+        `tls` takes the place of the context that trusts this system's authorities.
+        """
+        dialler = Dialler(system_context() if tls is None else tls)
+        self._pool = Pool(dialler, max_connections=max_connections, max_idle=max_idle)
+        self._target = lru_cache(maxsize=_MOST_TARGETS)(Target)
+
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """Send a request; again, once, when its pooled connection turned out to have been closed before any answer."""
+        limits, body = request.limits, request.body
+        total = asyncio.get_running_loop().time() + limits.total
+        try:
+            target = self._target(request.url)
+            head = target.head(request.headers, len(body))
+        except Unsendable as fault:
+            raise ConnectFailed(str(fault)) from None
+        pool, origin = self._pool, target.origin
+        connection = pool.take(origin) or await pool.connection(origin, limits.connect, total, fresh=False)
+        try:
+            return await exchange(connection, head, body, limits, total)
+        except StaleConnection:
+            pass
+        connection = await pool.connection(origin, limits.connect, total, fresh=True)
+        return await exchange(connection, head, body, limits, total)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        self._pool.close()

@@ -1,0 +1,126 @@
+"""One request and its answer over one connection.
+
+The law: an exchange that ends in any way but a whole answer closes its connection, and so does one that is cancelled. What a
+request is worth is judged by its answer alone: an answer that begins before the request is sent whole ends the sending.
+"""
+
+from typing import Final
+
+from relay_svc.plan import TimeLimits
+from relay_svc.upstream import BrokenAnswer, ConnectTimeout, ReadTimeout
+from relay_svc.upstream_http1.connection import Connection
+
+_AT_ONCE: Final = 64 << 10
+"""Longest body that leaves in one piece with its head."""
+_SLICE: Final = 256 << 10
+"""Bytes of a longer body that are handed to the transport at a time: what is not handed over need not be sent."""
+_SLOWEST: Final = 1 << 20
+"""Bytes a second that an upstream must take at least."""
+
+
+class StaleConnection(Exception):  # noqa: N818 - never leaves this package
+    """A connection that was used before ended without a byte of answer."""
+
+
+async def exchange(connection: Connection, head: bytes, body: bytes, limits: TimeLimits, total: float) -> "Answer":
+    """Send a request and wait for its answer's head. Raises UpstreamFailure, StaleConnection."""
+    reader, loop = connection.reader, connection.loop
+    if connection.closed:  # while it was handed over by the pool
+        raise StaleConnection if connection.used else BrokenAnswer("the connection ended before the answer")
+    connection.begin()
+    try:
+        if len(body) <= _AT_ONCE:
+            connection.write(head + body)
+            connection.sent = True
+        if connection.stuck or not connection.sent:
+            deadline = min(total, loop.time() + limits.connect + len(body) / _SLOWEST)
+            await _send(connection, head, body, deadline)
+        deadline = min(total, loop.time() + limits.first_byte)
+        while not (reader.status or reader.fault):
+            await connection.news(deadline)
+            if connection.late and not (reader.status or reader.fault):
+                raise ReadTimeout("no answer in time")  # noqa: TRY301 - closes the connection like all else
+    except BaseException:
+        connection.abort()
+        raise
+    if reader.status:
+        return Answer(connection, limits.idle, total)
+    connection.abort()
+    if connection.used and not reader.started:
+        raise StaleConnection
+    raise BrokenAnswer(reader.fault)
+
+
+async def _send(connection: Connection, head: bytes, body: bytes, deadline: float) -> None:
+    """Send what has not been handed over, until there is an answer, or none to come: then the rest is of no use."""
+    reader = connection.reader
+    rest = memoryview(body)
+    if connection.sent:
+        rest = rest[:0]
+    else:
+        connection.write(head)
+    while rest or connection.stuck:
+        while connection.stuck:
+            if reader.status or reader.fault:
+                connection.sent = False
+                return
+            await connection.news(deadline)
+            if connection.late and connection.stuck:
+                raise ConnectTimeout("the request could not be sent in time")
+        connection.write(rest[:_SLICE])
+        rest = rest[_SLICE:]
+    connection.sent = True
+
+
+class Answer:
+    """An answer being read."""
+
+    __slots__ = ("_connection", "_idle", "_total", "headers", "status")
+
+    def __init__(self, connection: Connection, idle: float, total: float) -> None:
+        """Take the answer whose head has come over a connection."""
+        self.status = connection.reader.status
+        self.headers = connection.reader.headers
+        self._connection: Connection | None = connection
+        """None once the answer was read to its end: the connection may be another's by then."""
+        self._idle, self._total = idle, total
+
+    async def read(self) -> bytes:
+        """Give all bytes of the body that are here, or wait for some; empty at its end. Raises ReadTimeout, BrokenAnswer."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        reader = connection.reader
+        if not (reader.unread or reader.complete or reader.fault):
+            await self._more(connection)
+        data = connection.take()
+        if reader.complete:
+            self._connection = None
+            connection.release()
+        elif not data:
+            connection.abort()
+            raise BrokenAnswer(reader.fault)
+        return data
+
+    async def _more(self, connection: Connection) -> None:
+        reader = connection.reader
+        deadline = min(self._total, connection.loop.time() + self._idle)
+        try:
+            while not (reader.unread or reader.complete or reader.fault):
+                await connection.news(deadline)
+                if connection.late and not (reader.unread or reader.complete or reader.fault):
+                    raise ReadTimeout("the answer stalled")  # noqa: TRY301 - closes the connection like all else
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def aclose(self) -> None:
+        """Let the connection go: it is closed unless the body was read to its end."""
+        connection = self._connection
+        if connection is None:
+            return
+        if connection.reader.complete and not connection.reader.unread:
+            self._connection = None
+            connection.release()
+        else:
+            connection.abort()
