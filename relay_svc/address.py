@@ -13,7 +13,7 @@ Network = IPv4Network | IPv6Network
 
 def client_address(peer: str, forwarded_for: Iterable[bytes], trusted: Sequence[Network]) -> str:
     """Tell the client's IP address; `forwarded_for` are the header's values in the order they came."""
-    address = _peer(peer)
+    address = _address(peer)
     if address is None:
         return peer
     hops = [hop.strip() for value in forwarded_for for hop in value.decode("latin-1").split(",")]
@@ -25,16 +25,18 @@ def client_address(peer: str, forwarded_for: Iterable[bytes], trusted: Sequence[
     return str(address)
 
 
+@lru_cache(maxsize=4096)
+def peer_address(peer: str) -> str:
+    """Tell the IP address of the connection's other end: what the kernel says, again with every request."""
+    return client_address(peer, (), ())
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-_peer = lru_cache(maxsize=4096)(_address)
-"""Reads what the kernel says, which is short and comes again with every request of a connection."""
 
 
 def _among(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:

@@ -11,8 +11,9 @@ some upstreams never say `[DONE]`. Anything else is an answer cut short, which a
 import json
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from relay_svc.plan import NO_USAGE, Usage
 
@@ -30,8 +31,7 @@ _LONGEST_BOUNDARY: Final = 3
 _DECODER: Final = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How an answer ended: bytes still to be sent, whether it is whole, and whether the upstream itself said it failed."""
 
     rest: bytes

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay_svc import errors, metrics, record
-from relay_svc.address import Network, client_address
+from relay_svc.address import Network, client_address, peer_address
 from relay_svc.chat import ChatCompletions
 from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import ClientStalled, Exchange
@@ -102,9 +102,9 @@ class Relay:
             exchange.break_off(abort=True)
 
     def _address(self, exchange: Exchange) -> str:
-        forwarded = (
-            [value for name, value in exchange.headers if name == b"x-forwarded-for"] if self._door.trusted else ()
-        )
+        if not self._door.trusted:
+            return peer_address(exchange.peer)
+        forwarded = [value for name, value in exchange.headers if name == b"x-forwarded-for"]
         return client_address(exchange.peer, forwarded, self._door.trusted)
 
 
@@ -125,4 +125,4 @@ def _api_key(exchange: Exchange) -> Secret:
 def _request_id(exchange: Exchange) -> str:
     """Take the client's request id, or make one; what is not plainly an id is not repeated in logs and headers."""
     given = exchange.header(b"x-request-id")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    return given.decode("ascii") if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

@@ -6,7 +6,6 @@ The law: this file orders the steps and decides nothing of them. Whatever happen
 router, its connection is let go, and the request has its one log line.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from relay_svc import errors, metrics, payload, record
@@ -84,7 +83,7 @@ class ChatCompletions:
     async def _plan(self, asked: Asked) -> Plan:
         start = now()
         try:
-            return await self._routers.pick(asked, asyncio.get_running_loop().time() + self._bounds.pick_timeout)
+            return await self._routers.pick(asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
         except PickRefused as refused:
             raise errors.of_pick(refused) from None
         except RoutersUnreachable:

@@ -14,7 +14,8 @@ class Deadlines:
     """Every open wait's deadline."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with none; one event loop's."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open: dict[Deadline, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._rings = math.inf
@@ -23,11 +24,18 @@ class Deadlines:
 
     def within(self, seconds: float) -> "Deadline":
         """Bound what is done inside a `with`. Raises TimeoutError."""
-        return self.until(asyncio.get_running_loop().time() + seconds)
+        return Deadline(self, self.loop.time() + seconds)
 
     def until(self, due: float) -> "Deadline":
         """Bound what is done inside a `with`, by the event loop's clock. Raises TimeoutError."""
         return Deadline(self, due)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop, looked up once: Python 3.11 asks the kernel for the process id each time."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def expire(self) -> None:
         """End every open wait now, and each that is still to begin."""
@@ -49,11 +57,11 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._rings = due
-        self._timer = asyncio.get_running_loop().call_at(due, self._ring)
+        self._timer = self.loop.call_at(due, self._ring)
 
     def _ring(self) -> None:
         self._timer, self._rings = None, math.inf
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for deadline in [deadline for deadline, due in self._open.items() if due <= now]:
             deadline.cut()
         if self._open:
@@ -72,7 +80,7 @@ class Deadline:
 
     def __enter__(self) -> None:
         """Begin."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._all.loop)
         assert task is not None  # noqa: S101 - whatever can wait is in a task
         self._task, self._cancelling = task, task.cancelling()
         self._all.add(self, self._due)

@@ -82,7 +82,6 @@ class Exchange:
         "_chunked",
         "_connection",
         "_end_of_body",
-        "_expects",
         "_first",
         "_left",
         "_most",
@@ -93,6 +92,7 @@ class Exchange:
         "gone",
         "headers",
         "keep_alive",
+        "loop",
         "method",
         "more_body",
         "path",
@@ -104,16 +104,15 @@ class Exchange:
         "takes_chunks",
     )
 
-    def __init__(self, connection: Connection, method: str, path: str, headers: Headers, *, expects: bool) -> None:
-        """Take a head, its names in lower case; `expects` says that the client waits for leave to send its body."""
+    def __init__(self, connection: Connection, method: str, path: str, headers: Headers) -> None:
+        """Take a head, its names in lower case."""
         self._connection = connection
         self.method = method
         """The method."""
         self.path = path
         """The path, decoded."""
         self.headers = headers
-        self._first: dict[bytes, bytes] | None = None
-        self._expects = expects
+        self._first = dict(reversed(headers))
         self._body: list[bytes] = []
         self._size = 0
         self._most = _MOST_UNASKED
@@ -152,9 +151,9 @@ class Exchange:
         """The same as `started`, as uvicorn calls it."""
         return self.started
 
-    def begin(self, task: asyncio.Task[None]) -> None:
+    def begin(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
         """Take the task that serves it; a client that left before it ran is noticed at its first wait."""
-        self._task = task
+        self._task, self.loop = task, loop
         if self.gone:
             task.cancel()
 
@@ -193,8 +192,6 @@ class Exchange:
 
     def header(self, name: bytes) -> bytes:
         """Give the first value of a header, its name in lower case; empty when there is none."""
-        if self._first is None:
-            self._first = dict(reversed(self.headers))
         return self._first.get(name, b"")
 
     async def body(self, limit: int, time_limit: float) -> bytes:
@@ -213,9 +210,9 @@ class Exchange:
         return body
 
     async def _rest_of_body(self, time_limit: float) -> None:
-        if self._expects and not self.started:
+        if self.header(b"expect").lower() == b"100-continue":
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         self._end_of_body = loop.create_future()
         late = loop.call_later(time_limit, self._wake)  # one timer for a body, however many parts it comes in
         try:

@@ -108,34 +108,36 @@ class _Direct(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         # Not uvicorn's, which makes an ASGI scope: see `_to_asgi`.
         self._in_head = True
-        self._fields = self._field_bytes = 0
         self.url = b""
         self.headers: Headers = []
-        self.expect_100_continue = False
+        self._trailers = 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._count(len(self.url), 0)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4, 1)
-        if self._in_head:  # trailers are no headers: nobody has checked them
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
+        if not self._in_head:  # trailers are no headers: nobody has checked them
+            self._trailers += 1
+        else:
+            self.headers.append((name.lower(), value))
+        if len(self.headers) + self._trailers > self.limits.max_headers:
+            self._too_large()
 
-    def _count(self, size: int, fields: int) -> None:
-        self._field_bytes += size
-        self._fields += fields
-        if self._field_bytes > self.limits.max_head_bytes or self._fields > self.limits.max_headers:
-            self._refusal = _TOO_LARGE
-            raise _HeadTooLarge
+    def _too_large(self) -> None:
+        self._refusal = _TOO_LARGE
+        raise _HeadTooLarge
+
+    def _weigh(self) -> None:
+        """Weigh a head that came in a piece larger than the bound: what follows it may have made up the rest."""
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self.limits.max_head_bytes:
+            self._too_large()
 
     def on_headers_complete(self) -> None:
         self._offered = self.parser.should_upgrade()
         if self._offered:
             return  # the parser takes the body for another protocol's: see `_unsupported_upgrade_warning`
+        if self._head_bytes > self.limits.max_head_bytes:
+            self._weigh()
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
@@ -143,13 +145,10 @@ class _Direct(HttpToolsProtocol):
         if path in OPERATIONS:
             self._to_asgi()
             return
-        version = self.parser.get_http_version()
-        before = self.cycle
-        self.cycle = exchange = Exchange(
-            self, self.parser.get_method().decode("ascii"), path, self.headers, expects=self.expect_100_continue
-        )
-        exchange.takes_chunks = version != "1.0"
-        exchange.keep_alive = exchange.takes_chunks and self.parser.should_keep_alive()
+        before, parser = self.cycle, self.parser
+        self.cycle = exchange = Exchange(self, parser.get_method().decode("ascii"), path, self.headers)
+        exchange.takes_chunks = parser.get_http_version() != "1.0"
+        exchange.keep_alive = exchange.takes_chunks and parser.should_keep_alive()
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, self.app)
         else:
@@ -157,10 +156,10 @@ class _Direct(HttpToolsProtocol):
             self.pipeline.appendleft((exchange, self.app))
 
     def _to_asgi(self) -> None:
-        headers, url, expects = self.headers, self.url, self.expect_100_continue
+        headers, url = self.headers, self.url
         super().on_message_begin()
         self.headers += headers
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -172,8 +171,8 @@ class _Direct(HttpToolsProtocol):
         self.tasks.add(self.loop.create_task(self._serve(cycle)))
 
     async def _serve(self, exchange: Exchange) -> None:
-        task: Any = asyncio.current_task()
-        exchange.begin(task)
+        task: Any = asyncio.current_task(self.loop)
+        exchange.begin(task, self.loop)
         try:
             await self.serve(exchange)
         except asyncio.CancelledError:

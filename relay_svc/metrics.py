@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
-from relay_svc.tally import Histogram
+from relay_svc import tally
+from relay_svc.tally import Counter, Histogram
 
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)  # as OpenTelemetry advises
@@ -29,7 +30,7 @@ OVERHEAD_SECONDS: Final = Histogram(
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
 )
 ATTEMPTS: Final = Counter("trunkline_relay_attempts_total", "Attempts on candidates, by result.", ["result"])
-IN_FLIGHT: Final = Gauge("trunkline_relay_in_flight_requests", "Requests being served.")
+IN_FLIGHT: Final = tally.Gauge("trunkline_relay_in_flight_requests", "Requests being served.")
 CLIENTS_GONE: Final = Counter("trunkline_relay_clients_gone_total", "Clients that left before their answer ended.")
 PICK_SECONDS: Final = Histogram(
     "trunkline_relay_pick_seconds",

@@ -11,7 +11,6 @@ to the plain spelling, and the last that is a top-level key is found by hiding e
 
 import codecs
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -36,8 +35,7 @@ class PayloadFault(ValueError):  # noqa: N818 - the client's fault, said as it i
         self.param = param
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True):
     """A chat request's body: the bytes, the model asked for, where its value stands, and whether it asks for a stream."""
 
     body: bytes

@@ -119,7 +119,7 @@ class Record:
 
 
 def _ms(span: float) -> float:
-    return round(span * 1e3, 3)
+    return int(span * 1e6) / 1e3  # whole microseconds, for a quarter of what `round` costs
 
 
 @dataclass(slots=True)

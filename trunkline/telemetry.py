@@ -104,7 +104,7 @@ class _Lines:
         self._waiting.append(_ENCODER.encode(facts))
         if len(self._waiting) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self.write)
+                asyncio.get_running_loop().call_soon(self.write)  # once a turn: it asks the kernel for the process id
             except RuntimeError:  # no loop, no turn
                 self.write()
 

@@ -58,7 +58,7 @@ class PickStream:
         if self._broken:
             raise StreamBroke
         number = next(self._ids)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Result] = self._deadlines.loop.create_future()
         self._waiting[number] = answer
         limit = None if time_limit == ROUTERS_LIMIT else duration(time_limit)
         self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=limit))

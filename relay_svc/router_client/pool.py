@@ -113,7 +113,7 @@ class RouterClient:
 
     async def _walk(self, ask: Callable[[Link, float], Awaitable[T]], deadline: float, refused: list[PickRefused]) -> T:
         """Ask router after router; `refused` gathers what was said that another router may know better."""
-        loop = asyncio.get_running_loop()
+        loop = self._deadlines.loop
         tried: set[str] = set()
         while True:
             link = self._best(tried)

@@ -1,6 +1,6 @@
 """Turns the relay's words into protobuf and back. The law: nothing is decided here, and no message is ever logged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -51,10 +51,17 @@ class _Candidates(Sequence[Candidate]):
     def __len__(self) -> int:
         return len(self._wire)
 
+    def __iter__(self) -> Iterator[Candidate]:
+        return map(_read, self._wire)
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return tuple(self)[index]
-        return _candidate_of(self._wire[index].SerializeToString())
+        return _read(self._wire[index])
+
+
+def _read(candidate: pb.Candidate) -> Candidate:
+    return _candidate_of(candidate.SerializeToString())
 
 
 @lru_cache(maxsize=1024)
