@@ -39,6 +39,7 @@ def main() -> int:
     """Run until SIGTERM; gives the exit status."""
     settings = read_or_exit(Settings)
     telemetry.configure("relay", settings.level, settings.log_format)
+    _settle_memory()
     return run(lambda stop: serve(settings, stop), die_with_parent=settings.die_with_parent)
 
 
@@ -61,8 +62,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     log.info("listening", address=server.address)
 
     def on_change() -> None:
-        if routers.ready and not health.ready:
-            _settle_memory()
         if routers.ready:  # for good: a relay whose routers are all gone says so request by request, with a retry
             health.set_ready()
 
@@ -80,7 +79,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def _settle_memory() -> None:
     """Have the garbage collector look less often, and not at what is here for good: it took a tenth of a request's time."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
 

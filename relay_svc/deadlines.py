@@ -16,7 +16,8 @@ class Deadlines:
     def __init__(self) -> None:
         """Begin with none; one event loop's."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: dict[Deadline, float] = {}
+        self.open: dict[Deadline, float] = {}
+        """When each wait is over."""
         self._timer: asyncio.TimerHandle | None = None
         self._rings = math.inf
         self.expired = False
@@ -40,18 +41,14 @@ class Deadlines:
     def expire(self) -> None:
         """End every open wait now, and each that is still to begin."""
         self.expired = True
-        for deadline in list(self._open):
+        for deadline in list(self.open):
             deadline.cut()
 
-    def add(self, deadline: "Deadline", due: float) -> None:
-        """Begin a wait."""
-        self._open[deadline] = due
+    def begin(self, deadline: "Deadline", due: float) -> None:
+        """Count a wait in."""
+        self.open[deadline] = due
         if due < self._rings:
             self._set(due)
-
-    def remove(self, deadline: "Deadline") -> None:
-        """End a wait; the timer is left alone."""
-        self._open.pop(deadline, None)
 
     def _set(self, due: float) -> None:
         if self._timer is not None:
@@ -62,10 +59,10 @@ class Deadlines:
     def _ring(self) -> None:
         self._timer, self._rings = None, math.inf
         now = self.loop.time()
-        for deadline in [deadline for deadline, due in self._open.items() if due <= now]:
+        for deadline in [deadline for deadline, due in self.open.items() if due <= now]:
             deadline.cut()
-        if self._open:
-            self._set(min(self._open.values()))
+        if self.open:
+            self._set(min(self.open.values()))
 
 
 class Deadline:
@@ -83,13 +80,13 @@ class Deadline:
         task = asyncio.current_task(self._all.loop)
         assert task is not None  # noqa: S101 - whatever can wait is in a task
         self._task, self._cancelling = task, task.cancelling()
-        self._all.add(self, self._due)
+        self._all.begin(self, self._due)
         if self._all.expired:
             self.cut()
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
         """End."""
-        self._all.remove(self)
+        self._all.open.pop(self, None)  # the timer is left alone
         if not self._reached:
             return
         # As asyncio.Timeout: only a cancellation that nobody else asked for as well is ours to swallow.
@@ -98,6 +95,6 @@ class Deadline:
 
     def cut(self) -> None:
         """End it now."""
-        self._all.remove(self)
+        self._all.open.pop(self, None)  # the timer is left alone
         self._reached = True
         self._task.cancel()

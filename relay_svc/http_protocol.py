@@ -7,6 +7,8 @@ inside; it is written for the version in requirements/.
 """
 
 import asyncio
+import socket
+import struct
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -23,6 +25,9 @@ from trunkline.serving import OPERATIONS
 Serve = Callable[[Exchange], Awaitable[None]]
 
 _OFFER: Final = frozenset({b"connection", b"upgrade", b"http2-settings"})
+_MOST_AHEAD: Final = 8
+"""Requests sent ahead that are taken in while another is served."""
+_RESET: Final = struct.pack("ii", 1, 0)  # struct linger: on, no time
 _LINGER: Final = 5.0
 """Seconds that the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
 
@@ -152,8 +157,9 @@ class _Direct(HttpToolsProtocol):
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, self.app)
         else:
-            self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
+            if len(self.pipeline) >= _MOST_AHEAD:  # not sooner, as uvicorn does: who is not read is not seen to leave
+                self.flow.pause_reading()
 
     def _to_asgi(self) -> None:
         headers, url = self.headers, self.url
@@ -239,6 +245,10 @@ class _Direct(HttpToolsProtocol):
 
     def hang_up(self, *, abort: bool = False) -> None:
         if abort:
+            # A reset, which nobody takes for the end of an answer, and which leaves nothing in the kernel.
+            connected = self.transport.get_extra_info("socket")
+            if connected is not None and not self.transport.is_closing():
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
             return
         self.transport.close()

@@ -95,7 +95,7 @@ class Plan(msgspec.Struct, frozen=True):
     candidates: Sequence[Candidate]
     degraded: bool = False
     snapshot_age: float = 0.0
-    """Seconds since the router's snapshot was last known to be at head."""
+    """Seconds since the router's snapshot was last known to be at head; told only by one that is degraded."""
 
 
 @dataclass(frozen=True, slots=True)
