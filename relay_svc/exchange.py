@@ -243,13 +243,9 @@ class Exchange:
 
     def _framing(self, status: int, headers: Headers) -> Headers:
         """Settle how the answer's end will be told, and whether the connection outlives it."""
-        length: int | None = None
-        closes = False
-        for name, value in headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                closes = closes or b"close" in value.lower()
+        named = dict(headers)
+        length = int(named[b"content-length"]) if b"content-length" in named else None
+        closes = b"connection" in named and b"close" in named[b"connection"].lower()
         framing: Headers = []
         if self.method == "HEAD" or status in _NO_BODY:
             length = 0
