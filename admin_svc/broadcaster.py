@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from admin_svc import metrics
 from admin_svc.fanout import Fanout, Visibility, Wait, WaitMode
 from admin_svc.link import Link
-from admin_svc.records import RouterLease, Token
+from admin_svc.records import Sight, Token
 from trunkline.errors import Refused
 from trunkline.rpc import Dialled
 from trunkline.telemetry import get_logger
@@ -33,7 +33,7 @@ _AGAIN: Final = 0.1
 class Follows(Protocol):
     """What the broadcaster reads. Both raise Refused while the database cannot be read."""
 
-    async def head_and_leases(self) -> tuple[Token, list[RouterLease]]:
+    async def head_and_leases(self) -> Sight:
         """Read the head and the leases."""
         ...
 
@@ -157,9 +157,10 @@ class Broadcaster:
             if self._read >= wanted:
                 return
             self._reads_begun = number = self._reads_begun + 1
-            newest_before = self.fanout.lineage.newest
-            head, leases = await self._follows.head_and_leases()
-            self.fanout.observe(head, leases, newest_before)
+            newest_before, clock = self.fanout.lineage.newest, asyncio.get_running_loop().time
+            began = clock()
+            sight = await self._follows.head_and_leases()
+            self.fanout.observe(sight, newest_before, began, clock())
             self._read = number
         if self._tasks is not None:
             self._tend(self._tasks)

@@ -1,23 +1,30 @@
 """Decides what routers are told and when a change counts as visible; waits for nothing and asks no clock.
 
 The law: a router counts as having a change only while it says SERVING, at a state that is in our lineage and not older than
-the change, and only routers whose lease was live when the wait began are counted. A hint is only a hint: at most one is on
-its way to a router, newer ones merge into the next, and losing any of them loses nothing. The broadcaster feeds this with
-what it reads and hears, and does what `next_hint` says.
+the change, and only routers whose lease was live when the wait began are counted. What the table says of a lease is not
+believed where it may be wrong: after a failover, and when the database's clock went ahead, every router that was known is
+taken to hold one for as long as one lasts. A hint is only a hint: at most one is on its way to a router, newer ones merge
+into the next, and losing any of them loses nothing. The broadcaster feeds this with what it reads and hears, and does what
+`next_hint` says.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final, Literal
 
-from admin_svc.records import RouterLease, Token
+from admin_svc.records import RouterLease, Sight, Token
 
 WaitMode = Literal["NONE", "QUORUM", "ALL"]
 
 SERVING: Final = "SERVING"
+LEASE: Final = 5.0
+"""Seconds that the lease of a router lasts (router_svc/lease.py), from before it was granted."""
+_DRIFT: Final = 0.001
+"""Seconds by which two clocks may part in one second."""
 _LINEAGE_KEPT: Final = 4_096
 """Revisions whose chain is remembered; what is older is asked for again."""
 _COMMITS_KEPT: Final = 1_024
@@ -45,6 +52,15 @@ class Peer:
     """A hint is on its way: the router has not spoken since."""
     measured: int | None = None
     """The newest revision whose propagation to this router was measured; None before its first word."""
+    held_until: float = -inf
+    """Until when it may hold a lease whatever the table says."""
+    held: bool = False
+    """Whether it may so, as of the last read."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it may answer unmarked."""
+        return self.lease.live or self.held
 
     @property
     def report(self) -> Report:
@@ -114,6 +130,11 @@ class Fanout:
         self.head: Token | None = None
         self.lineage = Lineage()
         self.peers: dict[str, Peer] = {}
+        self._server: str | None = None
+        self._moved = False
+        """Whether the database, or its clock, became another one since the last read of the leases."""
+        self._ahead, self._read_at = inf, 0.0
+        """By how many seconds the database's clock may be ahead of ours at most, and when that was found."""
         self._waits: set[Wait] = set()
         self._commits: deque[tuple[Token, float]] = deque(maxlen=_COMMITS_KEPT)
 
@@ -130,21 +151,19 @@ class Fanout:
         self._commits.append((token, now))
         self._advance(token)
 
-    def observe(self, head: Token, leases: Iterable[RouterLease], newest_before: int) -> None:
-        """Take one read of the head and the leases; `newest_before` is `lineage.newest` when that read began.
+    def observe(self, sight: Sight, newest_before: int, began: float, now: float) -> None:
+        """Take one read of the head and the leases, made from `began` to `now`; `newest_before` is `lineage.newest` then.
 
         A head behind what was known before, or with another chain, is another branch of history: a restore, or a failover
-        to a replica that lagged. What was learned of the old one is forgotten.
+        to a replica that lagged. What was learned of the old one is forgotten, but for who may hold a lease.
         """
-        if head.revision < newest_before or self.lineage.holds(head) is False:
+        if sight.head.revision < newest_before or self.lineage.holds(sight.head) is False:
             self._leave_branch()
-        self._advance(head)
-        present = {lease.id: lease for lease in leases}
-        for router_id, lease in present.items():
-            peer = self.peers.setdefault(router_id, Peer(lease))
-            peer.lease = lease
-        for router_id in self.peers.keys() - present.keys():
-            del self.peers[router_id]
+        moved = self._clock_jumped(sight.clock, began, now) or self._server not in {None, sight.server}
+        self._moved |= moved
+        self._server = sight.server
+        self._advance(sight.head)
+        self._take_leases(sight.leases, now)
         for wait in self._waits:
             self._lapse(wait)
         self._review(self.peers)
@@ -196,13 +215,13 @@ class Fanout:
     def lagging(self) -> int:
         """Count routers with a live lease that are not at the head."""
         head = self.head
-        return sum(1 for peer in self.peers.values() if peer.lease.live and not (head and self._has(peer, head)))
+        return sum(1 for peer in self.peers.values() if peer.live and not (head and self._has(peer, head)))
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def begin_wait(self, token: Token, mode: WaitMode) -> Wait:
-        """Begin to wait for every router whose lease is live now (`QUORUM`: for more than half of them)."""
-        live = {router_id for router_id, peer in self.peers.items() if peer.lease.live}
+        """Begin to wait for every router that may hold a lease now (`QUORUM`: for more than half of them)."""
+        live = {router_id for router_id, peer in self.peers.items() if peer.live}
         need = {"NONE": 0, "QUORUM": len(live) // 2 + 1, "ALL": len(live)}[mode]
         wait = Wait(token, len(live), need, live)
         self._waits.add(wait)
@@ -221,7 +240,30 @@ class Fanout:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _clock_jumped(self, clock: float, began: float, now: float) -> bool:
+        """Tell whether the database's clock went further ahead of ours than it can have drifted since it was read last."""
+        most = self._ahead + _DRIFT * (now - self._read_at)
+        jumped = clock - now > most
+        self._ahead, self._read_at = clock - began if jumped else min(most, clock - began), now
+        return jumped
+
+    def _take_leases(self, leases: Iterable[RouterLease], now: float) -> None:
+        """See who holds a lease, or may hold one of which this database knows nothing."""
+        for peer in self.peers.values() if self._moved else ():
+            peer.held_until = now + LEASE
+        self._moved = False
+        present = {lease.id: lease for lease in leases}
+        for router_id, lease in present.items():
+            self.peers.setdefault(router_id, Peer(lease)).lease = lease
+        for router_id, peer in list(self.peers.items()):
+            peer.held = now < peer.held_until
+            if router_id not in present and peer.held:
+                peer.lease = replace(peer.lease, live=False)
+            elif router_id not in present:
+                del self.peers[router_id]
+
     def _leave_branch(self) -> None:
+        self._moved = True
         self.lineage.forget()
         self._commits.clear()
         self.head = None
@@ -246,7 +288,7 @@ class Fanout:
 
     def _is_live(self, router_id: str) -> bool:
         peer = self.peers.get(router_id)
-        return peer is not None and peer.lease.live
+        return peer is not None and peer.live
 
     def _review(self, router_ids: Iterable[str]) -> None:
         """See which waits these routers now satisfy."""

@@ -27,11 +27,13 @@ log = get_logger()
 
 HEARTBEAT: Final = 1.0
 """Seconds between two words to a router."""
-_SILENCE: Final = 5.0
+_SILENCE: Final = 3.0
 """Seconds without a word from a router after which its stream counts as broken; heartbeats are answered."""
-_WRITE: Final = 5.0
+_FIRST_WORD: Final = 2.0
+"""Seconds until the first word: a connection that swallows everything is not waited for long."""
+_WRITE: Final = 3.0
 _FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 0.7
 
 Stream = grpc.aio.StreamStreamCall[router_pb2.InvalidateRequest, router_pb2.InvalidateResponse]
 
@@ -115,7 +117,7 @@ class Link:
 
     async def _listen(self, stream: Stream) -> None:
         while True:
-            async with asyncio.timeout(_SILENCE):
+            async with asyncio.timeout(_SILENCE if self.connected else _FIRST_WORD):
                 word = await stream.read()
             if not isinstance(word, router_pb2.InvalidateResponse):
                 raise BrokenStreamError("the router ended the stream")
@@ -166,6 +168,6 @@ def _said(group: BaseExceptionGroup[BaseException]) -> str:
             read = read_error(error)
             return f"{read.reason or error.code().name}: {read.message}"[:256]
         if isinstance(error, TimeoutError):
-            return f"no word for {_SILENCE:.0f} s"
+            return "no word in time"
         return str(error)[:256]
     return ""

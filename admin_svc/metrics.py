@@ -9,6 +9,11 @@ MUTATIONS = Counter(
     "Changes asked for, by method and outcome (`OK` or a reason).",
     ["method", "outcome"],
 )
+DATABASE_FAULTS = Counter(
+    "trunkline_admin_database_faults_total",
+    "Database errors that ended a call, by cause: `exhausted` (the pool), `unreachable`, `lost`, `slow`, `locked`, …",
+    ["cause"],
+)
 COMMIT_SECONDS = Histogram(
     "trunkline_admin_commit_seconds",
     "Time from a change asked for to its commit, queueing included.",

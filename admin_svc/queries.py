@@ -11,7 +11,7 @@ from admin_svc.broadcaster import Broadcaster
 from admin_svc.database import Connection, DatabaseFaultError, reading
 from admin_svc.paging import Paging
 from admin_svc.reads import ChannelFilter
-from admin_svc.records import RouterLease, Token
+from admin_svc.records import Sight
 from trunkline import auth
 from trunkline.database import Pool
 from trunkline.errors import DatabaseUnavailable, FieldFault, InvalidFields
@@ -70,7 +70,7 @@ class Follower:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def head_and_leases(self) -> tuple[Token, list[RouterLease]]:
+    async def head_and_leases(self) -> Sight:
         """Read the head and the leases. Raises Refused."""
         return await self._read(reads.head_and_leases)
 

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from admin_svc import rows
 from admin_svc.database import Connection
 from admin_svc.paging import ListQuery, Paging
-from admin_svc.records import Ability, ApiKey, Channel, ChannelKey, Group, Page, Revision, RouterLease, Token
+from admin_svc.records import Ability, ApiKey, Channel, ChannelKey, Group, Page, Revision, RouterLease, Sight, Token
 from admin_svc.rows import Row
 from trunkline.errors import NotFound
 
@@ -65,6 +65,8 @@ SELECT
     extract(EPOCH FROM r.expire_time - clock_timestamp())::float8 AS lease_left
 FROM routers AS r
 """
+# The timeline of the log, which every promotion counts on; a standby has none of its own to tell.
+_SERVER: Final = "CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
 
 
 # --- one resource ---------------------------------------------------------------------------------------------------
@@ -181,17 +183,19 @@ async def revisions(connection: Connection, channel_id: int, paging: Paging) -> 
 # --- what the broadcaster follows -----------------------------------------------------------------------------------
 
 
-async def head_and_leases(connection: Connection) -> tuple[Token, list[RouterLease]]:
+async def head_and_leases(connection: Connection) -> Sight:
     """Read the head together with every lease that is live or ran out within the last minute."""
     statement = f"""
-        SELECT h.revision AS head_revision, encode(h.chain, 'hex') AS head_chain, l.*
+        SELECT h.revision AS head_revision, encode(h.chain, 'hex') AS head_chain, {_SERVER} AS server,
+            extract(EPOCH FROM clock_timestamp())::float8 AS clock, l.*
         FROM catalog AS h LEFT JOIN ({_LEASE}) AS l ON l.lease_left > -60
         ORDER BY l.id LIMIT 1000
     """  # noqa: S608 - constants
     cursor = connection.cursor(row_factory=dict_row)
     found = await (await cursor.execute(statement)).fetchall()
-    head = Token(found[0]["head_revision"], found[0]["head_chain"])
-    return head, [rows.lease(row) for row in found if row["id"] is not None]
+    first = found[0]
+    leases = [rows.lease(row) for row in found if row["id"] is not None]
+    return Sight(Token(first["head_revision"], first["head_chain"]), leases, first["clock"], first["server"])
 
 
 async def chains(connection: Connection, asked: Sequence[int]) -> dict[int, str]:

@@ -25,7 +25,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from admin_svc.database import Connection, refusal_of
+from admin_svc.database import Connection, note_fault, refusal_of
 from admin_svc.records import Token
 from admin_svc.rules import admit_mass_change
 from trunkline.database import Pool
@@ -235,6 +235,7 @@ class Store:
                 fault = error
             watcher.cancel()
         if isinstance(fault, errors.LockNotAvailable):
+            note_fault(fault)
             raise CatalogLocked(blocking_pid=self._blocker or "unknown") from fault
         self._blocker = None
         if done is None:

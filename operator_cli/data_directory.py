@@ -6,6 +6,7 @@
         secrets/       0700, each file 0600: made once, then only read
         snapshots/     0700, a folder a router: its copies of the catalog, to start from without a database
         logs/          0700, one file a process
+        metrics/       0700, what the relays counted since the last start
 
 Law: a folder that is not ours is refused, never adopted: its permissions are about to be changed. Secrets appear whole or
 not at all and are never replaced, since sealed keys and hashed API keys cannot be read without the ones they were made with.
@@ -46,6 +47,11 @@ class DataDirectory:
     def snapshots(self, router: str) -> Path:
         """Where a router keeps its copies of the catalog."""
         return self.path / "snapshots" / router
+
+    @property
+    def relay_metrics(self) -> Path:
+        """Where the relays keep what they count, so that it adds up; empty when the supervisor starts."""
+        return self.path / "metrics"
 
     def secret_file(self, name: str) -> Path:
         """The file of the secret `name`, whether it exists or not."""
@@ -93,9 +99,11 @@ def held(path: Path) -> Iterator[DataDirectory]:
         left_unclean = _take(lock, path)
         try:
             path.chmod(0o711)
-            for part in ("secrets", "snapshots", "logs"):
+            for part in ("secrets", "snapshots", "logs", "metrics"):
                 (path / part).mkdir(mode=0o700, exist_ok=True)
                 (path / part).chmod(0o700)
+            for counted in (path / "metrics").glob("*.db"):  # of processes of the last run
+                counted.unlink()
             yield DataDirectory(path.resolve(), left_unclean)
         finally:
             os.truncate(lock, 0)  # an end in order leaves no holder's name behind

@@ -50,22 +50,28 @@ class Services:
         }
         return self._program(name, "router_svc", names, http)
 
-    def relay(self, number: int, http: Port, routers: Sequence[Port]) -> Program:
-        """Relay `number`, counted from 1; all relays share one listening socket."""
+    def relay(self, number: int, http: Port, own: Port, routers: Sequence[Port], *, alone: bool) -> Program:
+        """Relay `number`, counted from 1. All relays share the clients' listening socket; on `own` each tells how it is.
+
+        Unless it is alone, it keeps its metrics where they add up with the others', which costs a little a request.
+        """
         names = {
             "TRUNKLINE_RELAY_LISTEN": f"fd:{http.descriptor}",
+            "TRUNKLINE_RELAY_OPERATIONS_LISTEN": f"fd:{own.descriptor}",
             "TRUNKLINE_RELAY_ROUTERS": ",".join(port.address for port in routers),
         }
-        return self._program(f"relay-{number}", "relay_svc", names, http)
+        if not alone:
+            names["PROMETHEUS_MULTIPROC_DIR"] = str(self.data.relay_metrics)
+        return self._program(f"relay-{number}", "relay_svc", names, http, own)
 
-    def _program(self, name: str, module: str, names: Mapping[str, str], http: Port) -> Program:
+    def _program(self, name: str, module: str, names: Mapping[str, str], *http: Port) -> Program:
         secrets = {variable: str(self.data.secret_file(kind)) for variable, kind in _SECRETS.items()}
         return Program(
             name=name,
             argv=(sys.executable, "-m", module),
             environment={**self.inherited, **self._common(), **secrets, **names},
             log=self.data.logs / f"{name}.log",
-            inherited=(http.descriptor,),
+            inherited=tuple(port.descriptor for port in http),
         )
 
     def _common(self) -> dict[str, str]:

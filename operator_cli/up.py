@@ -37,6 +37,7 @@ _LEFTOVERS_WITHIN = 20.0  # seconds
 @dataclass(frozen=True, slots=True)
 class _Ports:
     relay: Port
+    relays_own: Sequence[Port]
     admin: Port
     admin_grpc: Port
     routers: Sequence[Port]
@@ -61,6 +62,7 @@ def _take_ports(options: UpOptions, patience: float) -> _Ports:
     reserve = partial(ports.reserve, patience=patience)
     return _Ports(
         relay=listen(options.relay_port, "--relay-port"),
+        relays_own=[listen(0, "--relay-port") for _ in range(options.relays)],
         admin=listen(options.admin_port, "--admin-port"),
         admin_grpc=reserve(options.admin_grpc_port, "--admin-grpc-port"),
         routers=[reserve(number, "--router-port") for number in options.router_ports()],
@@ -107,10 +109,14 @@ class _House:
         await supervisor.start(*routers, ports=[*taken.routers, *taken.router_http])
         self._terminal.progress(f"{count.routers} routers ready on {', '.join(port.address for port in taken.routers)}")
         relays = [
-            self._child("relay", services.relay(number, taken.relay, taken.routers), probes.http(taken.relay))
-            for number in range(1, count.relays + 1)
+            self._child(
+                "relay",
+                services.relay(number, taken.relay, own, taken.routers, alone=count.relays == 1),
+                probes.http(own),
+            )
+            for number, own in enumerate(taken.relays_own, 1)
         ]
-        await supervisor.start(*relays, ports=[taken.relay])
+        await supervisor.start(*relays, ports=[taken.relay, *taken.relays_own])
         self._terminal.progress(f"relay ready on {taken.relay.url}")
 
     async def _start_database(self, supervisor: Supervisor) -> str:

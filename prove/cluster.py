@@ -22,6 +22,7 @@ from typing import Final
 
 import psycopg
 
+from prove.clocks import CAN_BE_SET, Clock, build
 from prove.postgres import HOST, Server
 from prove.proxy import Proxy
 from prove.waiting import until
@@ -46,6 +47,8 @@ class Member:
     address: str
     http_port: int
     log: Path
+    clock: Clock | None = None
+    """Its wall clock, where that can be set."""
     process: subprocess.Popen[bytes] | None = None
     _writers: list[subprocess.Popen[bytes] | None] = field(default_factory=list)
 
@@ -111,6 +114,7 @@ class Cluster:
         """The way to the database, by member."""
         self.streams: dict[str, Proxy] = {}
         """The way from the admins, by router."""
+        self._library: Path | None = None
         self.admins: list[Member] = []
         self.routers: list[Member] = []
 
@@ -129,6 +133,8 @@ class Cluster:
         self.server.make()
         await self.server.start()
         await _run_sql(self.server.dsn(), f"CREATE DATABASE {DATABASE}")
+        if CAN_BE_SET:
+            self._library = build(self.directory)
         await self._plan()
         self.admins[0].launch()
         await self.admins[0].ready()
@@ -173,7 +179,7 @@ class Cluster:
             "TRUNKLINE_ADMIN_LISTEN": f"{HOST}:{grpc}",
             "TRUNKLINE_ADMIN_HTTP_LISTEN": f"{HOST}:{http}",
         }
-        return Member(name, "admin_svc", await self._environment(name, names), f"{HOST}:{grpc}", http, self._log(name))
+        return await self._member(name, "admin_svc", names, grpc, http)
 
     async def _router(self, name: str) -> Member:
         grpc, http = free_port(), free_port()
@@ -188,7 +194,14 @@ class Cluster:
             "TRUNKLINE_ROUTER_SNAPSHOT_WAIT": "1s",
             "TRUNKLINE_ROUTER_CACHE": "off" if name in self._uncached else "on",
         }
-        return Member(name, "router_svc", await self._environment(name, names), f"{HOST}:{grpc}", http, self._log(name))
+        return await self._member(name, "router_svc", names, grpc, http)
+
+    async def _member(self, name: str, module: str, names: Mapping[str, str], grpc: int, http: int) -> Member:
+        environment, clock = await self._environment(name, names), None
+        if self._library is not None:
+            clock = Clock(self.directory / f"{name}.clock")
+            environment |= clock.environment(self._library)
+        return Member(name, module, environment, f"{HOST}:{grpc}", http, self._log(name), clock)
 
     async def _environment(self, name: str, names: Mapping[str, str]) -> dict[str, str]:
         self.database[name] = proxy = Proxy(self.server.port)

@@ -1,4 +1,4 @@
-"""Faults of admins and routers: killed, killed at a failpoint, frozen, without a disk, without a database to start from.
+"""Faults of admins and routers: killed, killed at a failpoint, frozen, with another time, without a disk, or a database.
 
 The law: a process that is killed counts as broken until its successor says that it is ready. Faults of admins excuse no
 router at all: nothing that a client sees may change.
@@ -22,6 +22,8 @@ PAST_THE_LEASE: Final = 6.0
 """Seconds; a lease lasts five."""
 _PAST_A_COPY: Final = 13.0
 """Seconds; while changes go on, a router writes a copy every ten."""
+_JUMPS: Final = (3.0, 3_600.0, 86_400.0)
+"""Seconds: less than a lease, and more than any key of the proof has left."""
 _FAILPOINT_SECONDS: Final = 15.0
 
 
@@ -108,6 +110,22 @@ async def disk_full(scene: Scene) -> frozenset[str]:
         await asyncio.sleep(_PAST_A_COPY)
     finally:
         router.limit_files(-1)
+    return NOBODY
+
+
+async def clocks_jump(scene: Scene) -> frozenset[str]:
+    """Set the wall clocks of an admin and of a router ahead, then back, then right: nobody may notice anything."""
+    chosen = [scene.rng.choice(scene.cluster.admins), scene.rng.choice(scene.cluster.routers)]
+    clocks = [member.clock for member in chosen if member.clock is not None]
+    far = scene.rng.choice(_JUMPS)
+    try:
+        for seconds in (far, -far):
+            for clock in clocks:
+                clock.jump(seconds)
+            await asyncio.sleep(3.0 * scene.hold)
+    finally:
+        for clock in clocks:
+            clock.jump(0.0)
     return NOBODY
 
 

@@ -207,13 +207,15 @@ class World:
         if existing is not None:
             return self._change_api_key_by_hand(existing)
         sql = (
-            "INSERT INTO api_keys (name, hash, group_name, fallback_groups, model_allow_list, address_allow_list)"
-            " VALUES (%s, %s, %s, %s, %s, %s::cidr[])"
+            "INSERT INTO api_keys"
+            " (name, hash, group_name, fallback_groups, model_allow_list, address_allow_list, expire_time)"
+            " VALUES (%s, %s, %s, %s, %s, %s::cidr[], now() + %s * interval '1 second')"
         )
         allowed = [*rng.sample(MODELS, 5), "w-*"] if rng.random() < 0.3 else []
         networks = ["10.0.0.0/8"] if rng.random() < 0.2 else []
         group, *others = rng.sample(GROUPS, rng.randrange(1, 3))
-        values = (f"key-{hashed[:12]}", bytes.fromhex(hashed), group, others, allowed, networks)
+        left = rng.choice((None, 600.0))
+        values = (f"key-{hashed[:12]}", bytes.fromhex(hashed), group, others, allowed, networks, left)
         return Step("", sql=sql, values=values, key_hashes=[hashed])
 
     def _change_api_key_by_hand(self, key: KeyView) -> Step:
@@ -224,8 +226,9 @@ class World:
         if draw < 0.5:
             sql = "UPDATE api_keys SET expire_time = now() + %s * interval '1 second' WHERE id = %s"
             return Step("", sql=sql, values=(rng.choice((-5.0, 0.3, 600.0)), key.id), key_hashes=[key.hash])
-        sql = "UPDATE api_keys SET group_name = %s, expire_time = NULL WHERE id = %s"
-        return Step("", sql=sql, values=(rng.choice(GROUPS), key.id), key_hashes=[key.hash])
+        sql = "UPDATE api_keys SET group_name = %s, expire_time = now() + %s * interval '1 second' WHERE id = %s"
+        values = (rng.choice(GROUPS), rng.choice((None, 600.0)), key.id)
+        return Step("", sql=sql, values=values, key_hashes=[key.hash])
 
     def _switch_api_key(self, view: View) -> Step:
         if not view.api_keys:

@@ -54,18 +54,22 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     )
     upstream = _upstream(settings)
     server = HttpServer(
-        operations(health),
+        operations(health, settings.shared_metrics),
         settings.listen,
         drain_timeout=settings.drain_timeout,
         http=direct(_relay(settings, routers, upstream, deadlines), _limits(settings)),
     )
+    own = _own_operations(settings, health)
     log.info("listening", address=server.address)
 
     def on_change() -> None:
         if routers.ready:  # for good: a relay whose routers are all gone says so request by request, with a retry
             health.set_ready()
 
+    over = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
+        if own is not None:
+            tasks.create_task(own.serve(over), name="operations")
         following = tasks.create_task(routers.run(on_change), name="routers")
         draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
         settling = tasks.create_task(tally.keep_settled(), name="metrics")
@@ -74,6 +78,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         settling.cancel()
         await routers.flush(_FLUSH)
         following.cancel()
+        over.set()
     await upstream.aclose()
 
 
@@ -81,6 +86,13 @@ def _settle_memory() -> None:
     """Have the garbage collector look less often, and not at what is here for good: it took a tenth of a request's time."""
     gc.freeze()
     gc.set_threshold(_YOUNG)
+
+
+def _own_operations(settings: Settings, health: Health) -> HttpServer | None:
+    """Give the server that tells of this process alone, until its very end."""
+    if settings.operations_listen is None:
+        return None
+    return HttpServer(operations(health, settings.shared_metrics), settings.operations_listen, drain_timeout=1)
 
 
 async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, health: Health) -> None:

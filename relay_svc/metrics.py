@@ -30,7 +30,9 @@ OVERHEAD_SECONDS: Final = Histogram(
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
 )
 ATTEMPTS: Final = Counter("trunkline_relay_attempts_total", "Attempts on candidates, by result.", ["result"])
-IN_FLIGHT: Final = tally.Gauge("trunkline_relay_in_flight_requests", "Requests being served.")
+IN_FLIGHT: Final = tally.Gauge(
+    "trunkline_relay_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
+)
 CLIENTS_GONE: Final = Counter("trunkline_relay_clients_gone_total", "Clients that left before their answer ended.")
 PICK_SECONDS: Final = Histogram(
     "trunkline_relay_pick_seconds",
@@ -39,7 +41,9 @@ PICK_SECONDS: Final = Histogram(
 )
 PICKS_ASKED_AGAIN: Final = Counter("trunkline_relay_picks_asked_again_total", "Picks asked again of another router.")
 OUTCOMES_DROPPED: Final = Counter("trunkline_relay_outcomes_dropped_total", "Outcomes that no router was told of.")
-ROUTER_UP: Final = Gauge("trunkline_relay_router_up", "Whether a router is connected.", ["router"])
+ROUTER_UP: Final = Gauge(
+    "trunkline_relay_router_up", "Whether a router is connected.", ["router"], multiprocess_mode="livemin"
+)
 
 GEN_AI_TOKENS: Final = Histogram(
     "gen_ai_client_token_usage",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Literal
 
 from relay_svc.address import Network
@@ -45,6 +46,16 @@ class Settings(Process, Tls):
         "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token for the routers: `pick`, `credentials`."
     )
     listen: Listen = setting("TRUNKLINE_RELAY_LISTEN", Listen("127.0.0.1", 3000), "Where clients connect (HTTP).")
+    operations_listen: Listen | None = setting(
+        "TRUNKLINE_RELAY_OPERATIONS_LISTEN",
+        None,
+        "Where this process alone answers `/health`, `/readyz` and `/metrics`, when several share the clients' address.",
+    )
+    shared_metrics: Path | None = setting(
+        "PROMETHEUS_MULTIPROC_DIR",
+        None,
+        "Folder of this host in which several relays keep their metrics, so that each shows the sum of all.",
+    )
     routers: tuple[str, ...] = setting(
         "TRUNKLINE_RELAY_ROUTERS",
         ("127.0.0.1:50051",),

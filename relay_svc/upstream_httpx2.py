@@ -8,6 +8,7 @@ gone stale in the pool from one that broke.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -33,9 +34,13 @@ _DIALLED: Final = "connection.connect_tcp.started"
 class Httpx2Upstream:
     """Sends requests through one pool."""
 
-    def __init__(self, *, max_connections: int, max_idle: int) -> None:
-        """Open no connection yet; `max_connections` bounds them over all upstreams, `max_idle` those kept for reuse."""
+    def __init__(self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None) -> None:
+        """Open no connection yet; `max_connections` bounds them over all upstreams, `max_idle` those kept for reuse.
+
+        `tls` takes the place of the context that trusts this system's authorities.
+        """
         self._transport = httpx2.AsyncHTTPTransport(
+            verify=tls or True,
             trust_env=False,
             limits=httpx2.Limits(
                 max_connections=max_connections, max_keepalive_connections=max_idle, keepalive_expiry=_KEEP_ALIVE
@@ -66,7 +71,7 @@ class Httpx2Upstream:
                 response = await self._transport.handle_async_request(_wire(request, progress))
         except TimeoutError:
             raise progress.timed_out() from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ExceptionGroup) as error:  # a group for an odd port
             raise progress.failure(error) from None
         return _Answer(response, request.limits.idle, total)
 

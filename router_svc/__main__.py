@@ -5,7 +5,7 @@ import importlib.metadata
 import sys
 import uuid
 
-from router_svc import metrics, wire
+from router_svc import lag, metrics, wire
 from router_svc.cache import Cache, Presence
 from router_svc.desk import Desk
 from router_svc.direct import Direct
@@ -13,7 +13,7 @@ from router_svc.keeper import Keeper
 from router_svc.keyring import Keyring
 from router_svc.lease import Identity
 from router_svc.scrub import Scrub
-from router_svc.service import SCOPES, Parts, RouterService
+from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
 from trunkline.database import with_bounds
 from trunkline.rpc import Server
@@ -21,7 +21,6 @@ from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
 from trunkline.telemetry import configure, get_logger
-from trunkline.v1 import router_pb2_grpc
 
 log = get_logger()
 
@@ -49,7 +48,7 @@ class Router:
             keyring=keyring,
         )
         self.grpc = Server(settings.listen, settings.table(), SCOPES, tls=settings, reserved=settings.die_with_parent)
-        router_pb2_grpc.add_RouterServiceServicer_to_server(RouterService(self.parts), self.grpc.grpc)
+        serve_on(self.grpc.grpc, self.parts)
         metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.trust().age)
         metrics.SERVING.set_function(lambda: float(not self.cache.trust().degraded))
 
@@ -77,10 +76,12 @@ class Router:
             tasks.create_task(self.scrub.run(followed), name="scrub")
             if self.keeper is not None:
                 tasks.create_task(self.keeper.run(followed), name="keeper")
+            watching = tasks.create_task(lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
             getting_ready = tasks.create_task(self._get_ready(), name="readiness")
             await stop.wait()
             getting_ready.cancel()
             await self._drain()
+            watching.cancel()
             followed.set()
 
     async def _get_ready(self) -> None:

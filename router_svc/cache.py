@@ -7,13 +7,13 @@ always bounded by the waiter's own deadline.
 
 import asyncio
 import contextlib
-import gc
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NamedTuple
 
 from router_svc import catalog, lease, metrics
+from router_svc.clock import DatabaseClock
 from router_svc.draft import Disagreement
 from router_svc.follower import POLL, Action, Follower, Load, ReadHead, RenewLease, State, Trust
 from router_svc.line import Line, LineDown, hang_up, leaving
@@ -21,6 +21,7 @@ from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
 from router_svc.news import News
 from router_svc.snapshot import Snapshot, Token
+from router_svc.turns import Turns
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
@@ -55,6 +56,7 @@ class Cache:
         self.peers: list[lease.Peer] = []
         self.disagrees = False
         """Whether the last load did not add up to its head: then the snapshot can prove nothing, and may be behind."""
+        self._database_clock = DatabaseClock(time.time)
         self.draining = False
         """Set by whoever drains the service; following goes on until it has drained."""
         self._stopped = False
@@ -96,10 +98,13 @@ class Cache:
         self._lineage.restart([], snapshot.token)
         self.snapshot = snapshot
         self._do(self.follower.restored(snapshot.head, time.monotonic(), age))
-        gc.freeze()
         metrics.measure(snapshot)
         self.applied.tell()
         return True
+
+    def time(self) -> float:
+        """Tell the time of the database, in seconds since the epoch: API keys expire by it."""
+        return self._database_clock.time(time.monotonic())
 
     # ------------------------------------------------------------------ waiting for it
 
@@ -185,7 +190,9 @@ class Cache:
         line, base = self._lines[Load], self.snapshot
         whole = not isinstance(action, Load) or action.since is None
         try:
-            loaded = await line.run(lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard))
+            loaded = await line.run(
+                lambda connection: catalog.load(connection, base, whole=whole, heard=line.heard, clock=time.monotonic)
+            )
         except LineDown as down:
             log.warning("[Distributor] catalog not read", fault=down.cause)
             self._load_failed(disagreed=False)
@@ -200,9 +207,7 @@ class Cache:
             pieces = base.pieces() if base is not None and loaded.kind == "full" else []
             self._install(loaded, began)
             base = None
-            while pieces:  # freeing a large catalog at once would hold up picks
-                pieces.pop()
-                await asyncio.sleep(0)
+            await Turns(time.monotonic).let_go(pieces)
 
     def _load_failed(self, *, disagreed: bool) -> None:
         self.disagrees |= disagreed
@@ -221,8 +226,6 @@ class Cache:
         metrics.LOADS.labels(loaded.kind).inc()
         metrics.LOAD_SECONDS.labels(loaded.kind).observe(seconds)
         self._load_ended.tell()
-        if loaded.kind == "full":
-            gc.freeze()  # the collector need not walk the catalog again; it has no cycles, so nothing is kept by this
         if loaded.kind != "unchanged":
             _tell_of(loaded, seconds)
             self.applied.tell()
@@ -248,10 +251,12 @@ class Cache:
         granted = False
         if presence is not None and snapshot is not None:
             try:
-                self.peers = await self._lines[RenewLease].run(
+                began = time.monotonic()
+                renewed = await self._lines[RenewLease].run(
                     lambda connection: lease.renew(connection, *presence, snapshot.token, self.state)
                 )
-                granted = True
+                self.peers, granted = renewed.peers, True
+                self._database_clock.learn(renewed.time, began, time.monotonic())
             except LineDown as down:
                 log.warning("lease not renewed", fault=down.cause)
         metrics.RENEWALS.labels("granted" if granted else "failed").inc()

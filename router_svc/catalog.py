@@ -7,6 +7,7 @@ Small deltas take one round trip; long reads go in slices, with a turn for other
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from router_svc.draft import BadRow, Draft, Tombstone
 from router_svc.line import Connection
 from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, GROUP_COLUMNS, Reader
 from router_svc.snapshot import WILDCARD, Head, Item, Kind, Snapshot, Token
+from router_svc.turns import Turns
 
 SLICE: Final = 100
-"""Rows read between two turns for others."""
+"""Rows fetched at a time."""
 QUICK: Final = 100
 """Rows of a kind up to which a delta is read in one round trip."""
 HISTORY: Final = 1_000
@@ -79,7 +81,14 @@ async def read_chain(connection: Connection, revision: int) -> str | None:
     return row[0] if row is not None else None
 
 
-async def load(connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]) -> Loaded:
+async def load(
+    connection: Connection,
+    base: Snapshot | None,
+    *,
+    whole: bool,
+    heard: Callable[[], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Loaded:
     """Read the catalog upon a base, or whole. Calls `heard` at each answer. Raises Disagreement and psycopg.Error."""
     await one_state_a_read(connection)
     if base is not None and not whole:
@@ -88,11 +97,16 @@ async def load(connection: Connection, base: Snapshot | None, *, whole: bool, he
             return loaded
         heard()
     with collector_paused():
-        return await _in_slices(connection, base, whole=whole, heard=heard)
+        return await _in_slices(connection, base, whole=whole, heard=heard, turns=Turns(clock))
 
 
 async def read_part(
-    connection: Connection, models: Collection[str], hashes: Collection[bytes], held: Snapshot | None
+    connection: Connection,
+    models: Collection[str],
+    hashes: Collection[bytes],
+    held: Snapshot | None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Snapshot:
     """Read what picks for these models by these API keys need, in one round trip, declared wildcards included.
 
@@ -111,12 +125,14 @@ async def read_part(
     ours = held is not None and chain is not None and chain[0] == held.token.chain
     expected = Head(head.token, 0, len(channels), len(api_keys), 0)
     draft, reader = Draft.from_nothing(expected, held if ours else None), Reader()
-    for number, row in enumerate(channels, 1):
+    turns = Turns(clock)
+    for row in channels:
         draft.put(reader.channel(row))
-        if number % SLICE == 0:
-            await asyncio.sleep(0)
+        await turns.step()
     for row in api_keys:
         draft.put(reader.api_key(row))
+        await turns.step()
+    await turns.through(draft.fold())
     return draft.part(head.token)
 
 
@@ -149,10 +165,14 @@ async def one_state_a_read(connection: Connection) -> None:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep the collector from walking a half-built catalog again and again: each walk would stall every pick."""
+    """Keep the collector from walking a half-built catalog again and again: each walk would stall every pick.
+
+    What was built is put out of its reach before it runs again. A catalog has no cycles, so nothing is kept by this.
+    """
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         gc.enable()
 
@@ -185,32 +205,44 @@ async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
 
 
 async def _in_slices(
-    connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None]
+    connection: Connection, base: Snapshot | None, *, whole: bool, heard: Callable[[], None], turns: Turns
 ) -> Loaded:
-    """Read everything, or a long delta, slice by slice."""
-    async with connection.transaction():
-        head = await read_head(connection)
-        ours = await _is_ours(connection, base)
-        delta = base if ours and not whole else None
-        since = delta.token.revision if delta is not None else _EVERYTHING
-        history = [Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()]
-        draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None)
-        reader, count = Reader(), 0
-        for kind, sql in _ROWS.items():
-            async for rows in _slices(connection, sql, since):
-                for row in rows:
-                    draft.put(_read(reader, kind, row))
-                count += len(rows)
-                heard()
-                await asyncio.sleep(0)
-        if delta is not None:
-            async for rows in _slices(connection, _TOMBSTONES, since):
-                _drop(draft, rows)
-                heard()
-                await asyncio.sleep(0)
-    for _ in draft.fold():
-        await asyncio.sleep(0)
-    return Loaded("full" if delta is None else "delta", draft.done(head), head, history, count)
+    """Read everything, or a long delta, slice by slice. What came of a read that failed is let go as slowly."""
+    draft: Draft | None = None
+    try:
+        async with connection.transaction():
+            head = await read_head(connection)
+            ours = await _is_ours(connection, base)
+            delta = base if ours and not whole else None
+            since = delta.token.revision if delta is not None else _EVERYTHING
+            history = [Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()]
+            draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None)
+            count = await _put_slices(connection, draft, since, heard, turns)
+            if delta is not None:
+                async for rows in _slices(connection, _TOMBSTONES, since):
+                    _drop(draft, rows)
+                    heard()
+                    await turns.end()
+        await turns.through(draft.fold(), heard)
+        return Loaded("full" if delta is None else "delta", draft.done(head), head, history, count)
+    except Exception:
+        if draft is not None:
+            await turns.let_go(draft.pieces())
+        raise
+
+
+async def _put_slices(connection: Connection, draft: Draft, since: int, heard: Callable[[], None], turns: Turns) -> int:
+    """Put all rows since a revision into a draft; give their number."""
+    reader, count = Reader(), 0
+    for kind, sql in _ROWS.items():
+        async for rows in _slices(connection, sql, since):
+            for row in rows:
+                draft.put(_read(reader, kind, row))
+                await turns.step()
+            count += len(rows)
+            heard()
+            await turns.end()
+    return count
 
 
 async def _is_ours(connection: Connection, base: Snapshot | None) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, NamedTuple
 
+from msgspec import Struct, structs
 from prometheus_client import Counter
 
 from router_svc import metrics, picker
@@ -47,7 +48,7 @@ class Decided(NamedTuple):
     snapshot: Snapshot | None
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True, gc=False):
     """One pick as it came."""
 
     id: int
@@ -83,7 +84,7 @@ class Desk:
             return Decided(NotReady(), None)
         if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
-        decision = self._negatives.decide(snapshot, request.ask, time.time(), self._open_key)
+        decision = self._negatives.decide(snapshot, request.ask, self._cache.time(), self._open_key)
         if isinstance(decision, Plan):
             return Decided(decision, snapshot)
         if self._cache.confirmed < arrival:
@@ -167,7 +168,7 @@ class Desk:
         snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
         if snapshot is None:
             return None
-        decision = picker.decide(snapshot, ask, time.time(), self._open_key)
+        decision = picker.decide(snapshot, ask, self._cache.time(), self._open_key)
         if isinstance(decision, Refused):
             if part is None:
                 return None
@@ -208,7 +209,7 @@ class Desk:
             refusal = await self._unreached(token, arrival, request.deadline)
             if refusal is not None:
                 return Decided(refusal, self._cache.snapshot) if late or not isinstance(refusal, Stale) else None
-        decided = self.at_once(request._replace(min_token=None), arrival)
+        decided = self.at_once(structs.replace(request, min_token=None), arrival)
         return Decided(self._unverified(), self._cache.snapshot) if decided is None and late else decided
 
     async def _unreached(self, token: Token, arrival: float, deadline: float) -> Refused | None:

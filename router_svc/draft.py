@@ -6,6 +6,7 @@ add up to its head (digest, counts) is refused. Folding is cut into steps, so th
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from router_svc.members import NOWHERE, Change
@@ -24,8 +25,8 @@ from router_svc.snapshot import (
     Token,
 )
 
-STEP: Final = 1_000
-"""Abilities that one step folds, or one route if that has more."""
+STEP: Final = 250
+"""Abilities that one step folds, at most twice as many."""
 
 
 class BadRow(NamedTuple):
@@ -78,7 +79,7 @@ class Draft:
         self._ability_count = base.ability_count
         self._changes: dict[str, dict[str, list[Change]]] = {}
         self._routes = dict(base.routes)
-        self._read: set[tuple[Kind, int | str]] = set()
+        self._read: dict[Kind, set[int | str]] = {"channel": set(), "api_key": set(), "group": set()}
 
     @classmethod
     def from_nothing(cls, expected: Head, last_good: Snapshot | None = None) -> "Draft":
@@ -95,7 +96,7 @@ class Draft:
     def put(self, row: Item | BadRow) -> None:
         """Take a row as it is now."""
         kind, key = (row.kind, row.id) if isinstance(row, BadRow) else (kind_of(row), key_of(row))
-        self._read.add((kind, key))
+        self._read[kind].add(key)
         before = self._held[kind].get(key)
         self._digest += row.content_hash - self._forget_hash(kind, key, before)
         if not isinstance(row, BadRow):
@@ -111,26 +112,36 @@ class Draft:
     def drop(self, tombstone: Tombstone) -> None:
         """Take a deletion; a row that was read beats it, since it came to life again."""
         kind, key = tombstone
-        if tombstone in self._read:
+        if key in self._read[kind]:
             return
         before = self._held[kind].get(key)
         self._digest -= self._forget_hash(kind, key, before)
         self._replace(kind, before, None)
 
     def fold(self) -> Iterator[None]:
-        """Bring the routes up to date, in steps."""
+        """Bring the routes up to date, in steps; what was folded is forgotten as it goes, which keeps the peak low."""
         folded = 0
-        for group, models in self._changes.items():
+        while self._changes:
+            group, models = self._changes.popitem()
             routes = self._routes.get(group) or GroupRoutes(Shards.empty(len(models)), {})
             exact, wildcards = routes.exact.edit(), dict(routes.wildcards)
-            for model, changes in models.items():
-                _change(exact, wildcards, model, changes)
-                folded += len(changes)
-                if folded >= STEP:
-                    folded = 0
-                    yield
+            while models:
+                model, changes = models.popitem()
+                for part in _parts(changes):
+                    _change(exact, wildcards, model, part)
+                    folded += len(part)
+                    if folded >= STEP:
+                        folded = 0
+                        yield
             self._routes[group] = GroupRoutes(exact.done(), wildcards)
-        self._changes = {}
+
+    def pieces(self) -> list[object]:
+        """Give what the draft consists of, and give it up, so that a large one can be let go piece by piece."""
+        pieces: list[object] = list(self._changes.values())
+        for edit in (*self._held.values(), self._by_hash):
+            pieces += edit.abandon()
+        self._changes, self._routes = {}, {}
+        return pieces
 
     def done(self, head: Head) -> Snapshot:
         """Give the snapshot at this head. Raises Disagreement when it does not add up to it."""
@@ -219,6 +230,16 @@ def key_of(item: Item) -> int | str:
 
 
 _KINDS: Final[Mapping[type, Kind]] = {Channel: "channel", ApiKey: "api_key", Group: "group"}
+
+
+def _parts(changes: list[Change]) -> Iterator[list[Change]]:
+    """Cut many changes of one route, by channel, so that a part meets few chunks of it."""
+    if len(changes) <= STEP:
+        yield changes
+        return
+    changes.sort(key=itemgetter(0))
+    for start in range(0, len(changes), STEP):
+        yield changes[start : start + STEP]
 
 
 def _channel(item: Item | None) -> Channel | None:

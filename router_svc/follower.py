@@ -109,11 +109,13 @@ class Follower:
         self._loading: float | None = None
         self._loading_whole = False
         self._load_pace = _Pace()
+        self._load_disagreed = False
         self._ticket = 0
         self._head_wanted = False
         self._head_reading: float | None = None
         self._head_pace = _Pace()
         self._renewing: float | None = None
+        self._renewal_failed = False
         self._next_renewal = -inf
         self._lease_end = self._lease_begin = -inf
 
@@ -155,6 +157,7 @@ class Follower:
         if head is None:
             self._head_pace.failed(now, self._jitter())
         else:
+            self._answered(failed=self._head_pace.failures > 0)
             self._head_pace.succeeded()
             self.head = head.token
             self._compare(head, began)
@@ -171,6 +174,7 @@ class Follower:
         if self._loading is not None:
             self._confirm(self._loading)
         self._loading = None
+        self._answered(failed=self._load_pace.failures > 0)
         self._load_pace.succeeded()
         self.applied, self.head = head, head.token
         return self._actions(now)
@@ -180,6 +184,7 @@ class Follower:
         self._loading = None
         self._load_wanted = True
         self._full_wanted |= disagreed or self._loading_whole
+        self._load_disagreed = disagreed
         self._load_pace.failed(now, self._jitter())
         return self._actions(now)
 
@@ -193,8 +198,10 @@ class Follower:
         """The renewal that ran has ended."""
         sent, self._renewing = self._renewing, None
         if sent is None or not granted:
-            self._next_renewal = now + _SOON
+            self._renewal_failed, self._next_renewal = True, now + _SOON
             return self._actions(now)
+        self._answered(failed=self._renewal_failed)
+        self._renewal_failed = False
         if now >= self._lease_end:
             # It may have lapsed in the database before this one was written.
             self._lease_begin = now
@@ -238,6 +245,19 @@ class Follower:
         return min(times)
 
     # ------------------------------------------------------------------ inside
+
+    def _answered(self, *, failed: bool) -> None:
+        """The database answered; where it had `failed` to, it is back, and whatever else waits for it tries at once.
+
+        But for a load that read what did not add up: that would be read again.
+        """
+        if not failed:
+            return
+        self._head_pace.not_before = -inf
+        if not self._load_disagreed:
+            self._load_pace.not_before = -inf
+        if self._renewal_failed:
+            self._next_renewal = -inf
 
     def _compare(self, head: Head, began: float) -> None:
         """Hold a head that was read against what is applied."""

@@ -31,9 +31,9 @@ class Journal:
         """Note one decision."""
         decision = decided.decision
         if isinstance(decision, Plan):
-            metrics.PICKS_PLANNED.inc()
+            metrics.PICKS.count("plan")
             return
-        metrics.PICKS.labels(decision.reason).inc()
+        metrics.PICKS.count(decision.reason)
         if isinstance(decision, NoChannel) and decided.snapshot is not None:
             self._tell(ask, decided, decision)
 

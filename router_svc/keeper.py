@@ -19,6 +19,7 @@ from router_svc.disk_format import heading_of, put_slice, slices_of
 from router_svc.draft import Disagreement, Draft
 from router_svc.rows import Reader
 from router_svc.snapshot import Snapshot, Token
+from router_svc.turns import Turns
 from trunkline.telemetry import DISTRIBUTOR, get_logger
 
 log = get_logger()
@@ -186,8 +187,7 @@ async def _read(copy: disk.Copy) -> Snapshot:
     with catalog.collector_paused():
         while (frame := await asyncio.to_thread(next, frames, None)) is not None:
             put_slice(draft, reader, frame)
-        for _ in draft.fold():
-            await asyncio.sleep(0)
+        await Turns(time.monotonic).through(draft.fold())
         return draft.done(copy.heading.head)
 
 

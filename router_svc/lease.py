@@ -1,4 +1,4 @@
-"""The router's row in `routers`: the one thing that it writes, and how it learns of its peers.
+"""The router's row in `routers`: the one thing that it writes, and how it learns of its peers and of the time.
 
 The law: the row lives by the database's clock and is renewed in one statement; `follower` decides when, and when it no longer
 counts here. On a drain the row goes at once, so that nobody waits for this router.
@@ -28,6 +28,7 @@ INSERT INTO routers (
     start_time = CASE WHEN routers.incarnation = excluded.incarnation THEN routers.start_time ELSE now() END
 """
 _PEERS: Final = "SELECT id, address, state FROM routers WHERE expire_time > now() ORDER BY id LIMIT 1000"
+_TIME: Final = "SELECT extract(EPOCH FROM clock_timestamp())::float8"
 _LEAVE: Final = "DELETE FROM routers WHERE id = %s AND incarnation = %s"
 
 
@@ -48,8 +49,16 @@ class Peer(NamedTuple):
     state: str
 
 
-async def renew(connection: Connection, who: Identity, address: str, applied: Token, state: State) -> list[Peer]:
-    """Write the lease, and read who else has one, in one round trip."""
+class Renewed(NamedTuple):
+    """What a renewal brought."""
+
+    peers: list[Peer]
+    time: float
+    """By the database's clock, in seconds since the epoch."""
+
+
+async def renew(connection: Connection, who: Identity, address: str, applied: Token, state: State) -> Renewed:
+    """Write the lease, and read who else has one and what time it is, in one round trip."""
     values = {
         "id": who.id,
         "address": address,
@@ -63,7 +72,8 @@ async def renew(connection: Connection, who: Identity, address: str, applied: To
     async with connection.pipeline():
         await connection.execute(_RENEW, values)
         peers = await connection.execute(_PEERS)
-        return [Peer(*row) for row in await peers.fetchall()]
+        time = await connection.execute(_TIME)
+        return Renewed([Peer(*row) for row in await peers.fetchall()], (await time.fetchall())[0][0])
 
 
 async def leave(connection: Connection, who: Identity) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-CHUNK = 256
+CHUNK = 64
 """Members of one chunk at most."""
 _CRUMBLED = 16  # chunks this many times roomier than their members are packed anew
 
@@ -68,6 +68,16 @@ class Members:
         place = bisect_right(cumulative, point - base)
         begin = cumulative[place - 1] if place else 0
         return ids[place], base + begin, cumulative[place] - begin
+
+    def drawn(self, point: int) -> int:
+        """Give just the id of the member whose share of 0 … total-1 holds the point."""
+        number = 0
+        if len(self._chunks) > 1:
+            number = bisect_right(self._cumulative, point)
+            if number:
+                point -= self._cumulative[number - 1]
+        ids, cumulative = self._chunks[number]
+        return ids[bisect_right(cumulative, point)]
 
     def share_of(self, channel_id: int) -> tuple[int, int] | None:
         """Give where a member's share begins and its weight; None when it is no member."""

@@ -4,7 +4,9 @@ The law: remembered is only what depends on nothing but the snapshot, the caller
 on a proof as ever. Another snapshot forgets everything, and so does a full memory.
 """
 
+from collections.abc import Callable
 from typing import Final, TypeVar
+from weakref import ref
 
 from router_svc.picker import Ask, Decision, OpenKey, decide
 from router_svc.snapshot import Snapshot
@@ -21,22 +23,22 @@ class Negatives:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._snapshot: Snapshot | None = None
+        self._of: Callable[[], Snapshot | None] = lambda: None
+        """The snapshot last asked, weakly: one that was replaced must not be kept from going."""
         self._known: dict[tuple[bytes | None, str, str], Refused] = {}
 
     def decide(self, snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
         """Decide as the picker does."""
-        caller = (ask.key_hash, ask.group, ask.model)
-        if snapshot is not self._snapshot:
-            self._snapshot = snapshot
+        if self._of() is not snapshot:
+            self._of = ref(snapshot)
             self._known.clear()
-        elif (known := self._known.get(caller)) is not None:
+        elif self._known and (known := self._known.get((ask.key_hash, ask.group, ask.model))) is not None:
             return known
         decision = decide(snapshot, ask, now, open_key)
         if isinstance(decision, Refused) and _lasts(snapshot, ask, decision):
             if len(self._known) >= MOST:
                 self._known.clear()
-            self._known[caller] = decision
+            self._known[ask.key_hash, ask.group, ask.model] = decision
         return decision
 
 

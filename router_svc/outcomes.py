@@ -37,14 +37,17 @@ class Outcomes:
 
     def take(self, channel_id: int, result: str, http_status: int) -> None:
         """Take one outcome; `result` is its name, such as `SUCCESS`."""
-        if channel_id not in self._named and len(self._named) < NAMED:
-            self._named.add(channel_id)
-        label = str(channel_id) if channel_id in self._named else _OTHERS
-        metrics.OUTCOMES.labels(label, result).inc()
-        record = self._records.pop(channel_id, None) or ChannelRecord()
-        self._records[channel_id] = record
-        if len(self._records) > KEPT:
-            self._records.popitem(last=False)
+        named = self._named
+        if channel_id not in named and len(named) < NAMED:
+            named.add(channel_id)
+        metrics.OUTCOMES.count(channel_id if channel_id in named else _OTHERS, result)
+        record = self._records.get(channel_id)
+        if record is None:
+            record = self._records[channel_id] = ChannelRecord()
+            if len(self._records) > KEPT:
+                self._records.popitem(last=False)
+        else:
+            self._records.move_to_end(channel_id)
         record.successes += result == "SUCCESS"
         record.failures += result != "SUCCESS"
         record.last_result, record.last_http_status = result, http_status

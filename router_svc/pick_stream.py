@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from router_svc import metrics, wire
-from router_svc.desk import TURN, Decided, Desk, Request
+from router_svc.desk import TIME_LIMIT, TURN, Decided, Desk, Request
 from router_svc.journal import Journal
-from trunkline.errors import FieldFault, InvalidFields, Refused, Unverified
-from trunkline.rpc import refusal_of
+from router_svc.plan_writer import PlanWriter
+from trunkline.errors import FieldFault, InvalidFields, Unverified
 from trunkline.v1 import router_pb2
 
 MOST_DEFERRED: Final = 1_024
@@ -22,14 +22,14 @@ MOST_DEFERRED: Final = 1_024
 MOST_PICKS: Final = 1_024
 """Picks of one message."""
 
-Result = router_pb2.PickChannelsResponse.Result
-Send = Callable[[router_pb2.PickChannelsResponse], Awaitable[None]]
+Send = Callable[[bytes], Awaitable[None]]
+"""Takes a `PickChannelsResponse` as the bytes that travel."""
 
 
 class PickStream:
     """The state of one stream."""
 
-    def __init__(self, desk: Desk, asks: wire.Asks, journal: Journal, writer: wire.PlanWriter, send: Send) -> None:
+    def __init__(self, desk: Desk, asks: wire.Asks, journal: Journal, writer: PlanWriter, send: Send) -> None:
         """Take what decides, what reads picks and notes decisions, what writes plans, and where answers go."""
         self._desk, self._asks, self._journal = desk, asks, journal
         self._writer = writer
@@ -40,80 +40,77 @@ class PickStream:
     async def take(self, message: router_pb2.PickChannelsRequest, tasks: asyncio.TaskGroup) -> None:
         """Answer one message; what must wait goes on in a task."""
         arrival = time.monotonic()
-        if len(message.items) > MOST_PICKS:
+        items = message.items
+        if len(items) > MOST_PICKS:
             raise InvalidFields([FieldFault("items", f"are more than {MOST_PICKS}")])
-        answer = router_pb2.PickChannelsResponse(answers_request=True)
         self._writer.begin()
+        results: list[bytes] = []
         waiting: list[Request] = []
-        for number, item in enumerate(message.items, 1):
+        for number, item in enumerate(items, 1):
             if number % TURN == 0:
                 await asyncio.sleep(0)
                 self._writer.begin()  # the lease may have ended in that turn
-            request = self._request(item, arrival, answer)
-            if request is None:
-                continue
-            decided = self._desk.at_once(request, arrival)
-            if decided is not None:
-                self._answer(request, decided, answer)
-            elif self._deferred + len(waiting) >= MOST_DEFERRED:
-                full = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
-                self._answer(request, Decided(full, None), answer)
-            else:
-                waiting.append(request)
-                answer.deferred_ids.append(item.id)
-        if answer.results:
-            metrics.PICK_SECONDS.observe(time.monotonic() - arrival, len(answer.results))
-        await self._write(answer)
+            self._take(item, arrival, results, waiting)
+        if results:
+            metrics.PICK_SECONDS.observe(time.monotonic() - arrival, len(results))
+        deferred = [request.id for request in waiting]
+        slot = router_pb2.PickChannelsResponse(answers_request=True, deferred_ids=deferred)
+        await self._write([*results, slot.SerializeToString()])
         if waiting:
             self._deferred += len(waiting)
             tasks.create_task(self._settle(waiting, arrival), name="deferred picks")
 
-    def _request(
-        self, item: router_pb2.PickChannelsRequest.Item, arrival: float, answer: router_pb2.PickChannelsResponse
-    ) -> Request | None:
-        """Read a pick; one that cannot be read is answered by its faults."""
+    def _take(
+        self, item: router_pb2.PickChannelsRequest.Item, arrival: float, results: list[bytes], waiting: list[Request]
+    ) -> None:
+        """Answer one pick, or put it with those that must wait; one that cannot be read is answered by its faults."""
+        pick = item.pick
         try:
-            ask = self._asks.ask(item.pick)
+            ask = self._asks.ask(pick)
         except InvalidFields as refused:
-            answer.results.append(Result(id=item.id, refusal=refusal_of(refused)))
-            return None
-        limit = wire.time_limit_of(item.time_limit if item.HasField("time_limit") else None, None)
-        return Request(item.id, ask, wire.min_token_of(item.pick), arrival + limit)
+            results.append(self._writer.result(item.id, refused))
+            return
+        limit = wire.time_limit_of(item.time_limit, None) if item.HasField("time_limit") else TIME_LIMIT
+        token = wire.token_of(pick.min_token) if pick.HasField("min_token") else None
+        request = Request(item.id, ask, token, arrival + limit)
+        decided = self._desk.at_once(request, arrival)
+        if decided is not None:
+            results.append(self._answer(request, decided))
+        elif self._deferred + len(waiting) >= MOST_DEFERRED:
+            full = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
+            results.append(self._answer(request, Decided(full, None)))
+        else:
+            waiting.append(request)
 
     async def _settle(self, waiting: list[Request], arrival: float) -> None:
         """Answer deferred picks: those decided in the same turn go in one message."""
-        ready = [router_pb2.PickChannelsResponse()]
+        ready: list[bytes] = []
         wake = asyncio.Event()
 
         def give(request: Request, decided: Decided) -> None:
             self._deferred -= 1
             self._writer.begin()  # here, where it is decided: a turn later the router may be trusted otherwise
-            self._answer(request, decided, ready[0])
+            ready.append(self._answer(request, decided))
             wake.set()
 
         async def forward(left: int) -> None:
             while left:
                 await wake.wait()
                 wake.clear()
-                answer, ready[0] = ready[0], router_pb2.PickChannelsResponse()
-                left -= len(answer.results)
-                await self._write(answer)
+                results = ready[:]
+                ready.clear()
+                left -= len(results)
+                await self._write(results)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(forward(len(waiting)), name="deferred answers")
             await self._desk.settle(waiting, arrival, give)
 
-    def _answer(self, request: Request, decided: Decided, answer: router_pb2.PickChannelsResponse) -> None:
-        """Write a decision into a message, in place: a copy of a plan costs as much as writing it."""
+    def _answer(self, request: Request, decided: Decided) -> bytes:
         self._journal.note(request.ask, decided)
-        result = answer.results.add()
-        result.id = request.id
-        decision = decided.decision
-        if isinstance(decision, Refused):
-            result.refusal.CopyFrom(refusal_of(decision))
-        else:
-            self._writer.write(decision, result.plan)
+        return self._writer.result(request.id, decided.decision)
 
-    async def _write(self, answer: router_pb2.PickChannelsResponse) -> None:
+    async def _write(self, parts: list[bytes]) -> None:
+        """Send a message whose parts are messages themselves: protobuf reads them as one."""
         async with self._sending:  # gRPC takes one message at a time
-            await self._send(answer)
+            await self._send(b"".join(parts))

@@ -9,13 +9,14 @@ off is not let in again through its wildcard. Positive picks are the hot path of
 """
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import log
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
 from router_svc.members import Members, Route
+from router_svc.shards import Shards
 from router_svc.snapshot import ApiKey, Channel, ChannelKey, GroupRoutes, Seal, Snapshot, Token
 from trunkline.errors import (
     AddressNotAllowed,
@@ -37,10 +38,15 @@ _SEEDS: Final = (1 << 64) - 1
 # would cost more to seed than the whole pick.
 _FACTOR: Final = 6364136223846793005
 _TERM: Final = 1442695040888963407
+_FEW: Final = 16  # members, up to which drawing one again would happen too often
+_MISSES: Final = 8  # draws in vain, before what was drawn is left out instead of drawn again
 _PATIENCE: Final = 32  # channels drawn in vain, before all that are left are put in order at once
+# Bound once: looking up an enum's member costs as much as a draw.
+_UNTRIED: Final = Seal.UNTRIED
+_BROKEN: Final = Seal.BROKEN
 
-OpenKey = Callable[[Channel, ChannelKey], bool]
-"""Opens a sealed key if it was not tried yet; tells whether it can be used."""
+OpenKey = Callable[[Channel, ChannelKey | None], bool]
+"""Opens a sealed key if it was not tried yet, None for a channel that needs none; tells whether it can be used."""
 
 
 class Ask(Struct, gc=False):
@@ -57,7 +63,7 @@ class Ask(Struct, gc=False):
     decision_id: str = ""
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, gc=False):
     """One channel of a plan."""
 
     channel: Channel
@@ -67,7 +73,7 @@ class Candidate(NamedTuple):
     priority: int
 
 
-class Plan(NamedTuple):
+class Plan(Struct, gc=False):
     """Candidates, best first; at least one."""
 
     token: Token
@@ -135,8 +141,8 @@ def no_plan(snapshot: Snapshot, groups: tuple[str, ...], model: str) -> Refused:
 
 def _candidates(snapshot: Snapshot, routes: GroupRoutes, ask: Ask, open_key: OpenKey) -> tuple[list[Candidate], str]:
     """Fill a plan from the routes that a model matches, the most specific name first."""
-    draw = _Draw(snapshot, ask, open_key)
-    found = draw.found
+    found: list[Candidate] = []
+    draw = _Draw(snapshot.channels, ask, open_key, ask.seed, found, [])
     route = routes.exact.get(ask.model)
     if route is not None:
         draw.from_route(ask.model, route)
@@ -154,23 +160,20 @@ def _candidates(snapshot: Snapshot, routes: GroupRoutes, ask: Ask, open_key: Ope
     return found, matched
 
 
-class _Draw:
+class _Draw(Struct, gc=False):
     """The draws of one pick: a generator's state, and the plan that it fills."""
 
-    __slots__ = ("_ask", "_channels", "_open_key", "_state", "found", "shadowing")
-
-    def __init__(self, snapshot: Snapshot, ask: Ask, open_key: OpenKey) -> None:
-        self._channels = snapshot.channels
-        self._ask = ask
-        self._open_key = open_key
-        self._state = ask.seed
-        self.found: list[Candidate] = []
-        self.shadowing: list[Route] = []
-        """Routes of more specific names: their channels have had their turn."""
+    channels: Shards[int, Channel]
+    ask: Ask
+    open_key: OpenKey
+    state: int
+    found: list[Candidate]
+    shadowing: list[Route]
+    """Routes of more specific names: their channels have had their turn."""
 
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""
-        wanted = self._ask.wanted
+        wanted = self.ask.wanted
         for tier in route.tiers:
             if tier.weighted.count:
                 self._from_members(declared, tier.priority, tier.weighted)
@@ -182,18 +185,36 @@ class _Draw:
                     return
 
     def _from_members(self, declared: str, priority: int, members: Members) -> None:
+        """Draw by weight without replacement. From many, by drawing again what was drawn before, while that goes well."""
+        found, wanted, total = self.found, self.ask.wanted, members.total
+        past = set(self.ask.excluded)
+        misses = _MISSES if members.count > _FEW else 0
+        while misses:
+            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
+            channel_id = members.drawn(state * total >> 64)
+            if channel_id in past:
+                misses -= 1
+            elif self._add(channel_id, declared, priority):
+                if len(found) == wanted:
+                    return
+                past.add(channel_id)
+            else:
+                past.add(channel_id)
+                misses -= 1
+        self._from_what_is_left(declared, priority, members, past)
+
+    def _from_what_is_left(self, declared: str, priority: int, members: Members, past: Iterable[int]) -> None:
         """Draw by weight without replacement: a share that was taken is left out of the next draw."""
-        found, wanted = self.found, self._ask.wanted
-        left = members.total
+        found, wanted, left = self.found, self.ask.wanted, members.total
         taken: list[tuple[int, int]] = []
-        for channel_id in self._ask.excluded:
+        for channel_id in past:
             share = members.share_of(channel_id)
             if share is not None:
                 insort(taken, share)
                 left -= share[1]
         turned_away = 0
         while left:
-            self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
+            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
             point = state * left >> 64
             for begin, weight in taken:
                 if point < begin:
@@ -218,28 +239,31 @@ class _Draw:
         begin = 0
         for channel_id, weight in members.items():
             if begin not in begins:
-                self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
+                self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
                 order.append((log((state + 1) / (_SEEDS + 1)) / weight, channel_id))
             begin += weight
         order.sort(reverse=True)
         for _, channel_id in order:
-            if self._add(channel_id, declared, priority) and len(self.found) == self._ask.wanted:
+            if self._add(channel_id, declared, priority) and len(self.found) == self.ask.wanted:
                 return
 
     def _add(self, channel_id: int, declared: str, priority: int) -> bool:
         """Put a channel in the plan, unless a more specific name spoke for it or none of its keys can be opened."""
-        channel = self._channels.get(channel_id)
+        channel = self.channels.get(channel_id)
         if channel is None or (self.shadowing and any(channel_id in route for route in self.shadowing)):
             return False
         usable = channel.usable
         key = None
         if usable:
             key = usable[0]
-            if len(usable) > 1 or key.opened is Seal.UNTRIED or key.opened is Seal.BROKEN:
+            opened = key.opened
+            if len(usable) > 1 or opened is _UNTRIED or opened is _BROKEN:
                 key = self._key_of(channel)
                 if key is None:
                     return False
-        model = self._ask.model
+        elif channel.shaping.proxy is not None and not self.open_key(channel, None):
+            return False
+        model = self.ask.model
         upstream = channel.upstream_model(declared, model) if channel.upstreams else model
         self.found.append(Candidate(channel, key, upstream, priority))
         return True
@@ -248,9 +272,9 @@ class _Draw:
         """Choose a key, all alike; one that cannot be opened is put aside for good and another chosen."""
         keys = channel.usable
         while keys:
-            self._state = state = (self._state * _FACTOR + _TERM) & _SEEDS
+            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
             key = keys[state * len(keys) >> 64]
-            if key.opened is not Seal.BROKEN and (key.opened is not Seal.UNTRIED or self._open_key(channel, key)):
+            if key.opened is not _BROKEN and (key.opened is not _UNTRIED or self.open_key(channel, key)):
                 return key
-            keys = tuple(key for key in keys if key.opened is not Seal.BROKEN)
+            keys = tuple(key for key in keys if key.opened is not _BROKEN)
         return None

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import grpc
 
@@ -21,6 +21,7 @@ from router_svc.negatives import again
 from router_svc.outcomes import Outcomes
 from router_svc.pick_stream import PickStream
 from router_svc.picker import Ask, Plan, refused_by
+from router_svc.plan_writer import PlanWriter
 from router_svc.snapshot import Snapshot
 from router_svc.status import status_message
 from router_svc.streams import refusals_alone, take_each
@@ -65,6 +66,16 @@ class Parts:
     drain: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service goes down: streams end, as soon as what they owe is answered."""
     start_time: float = field(default_factory=time.time)
+
+
+def serve_on(server: grpc.aio.Server, parts: Parts) -> None:
+    """Serve there. The answers of `PickChannels` are bytes already, so its handler replaces the generated one."""
+    service = RouterService(parts)
+    router_pb2_grpc.add_RouterServiceServicer_to_server(service, server)
+    picks: Any = grpc.stream_stream_rpc_method_handler(
+        cast("Any", service.PickChannels), request_deserializer=router_pb2.PickChannelsRequest.FromString
+    )
+    cast("Any", server).add_registered_method_handlers(_SERVICE.strip("/"), {"PickChannels": picks})
 
 
 class RouterService(router_pb2_grpc.RouterServiceServicer):
@@ -114,8 +125,9 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         async def take(message: router_pb2.ReportOutcomesRequest, _tasks: asyncio.TaskGroup) -> None:
             if len(message.outcomes) > MOST_OUTCOMES:
                 raise InvalidFields([FieldFault("outcomes", f"are more than {MOST_OUTCOMES}")])
+            take_one, name = self._parts.outcomes.take, wire.result_name
             for outcome in message.outcomes:
-                self._parts.outcomes.take(outcome.channel_id, wire.result_name(outcome.result), outcome.http_status)
+                take_one(outcome.channel_id, name(outcome.result), outcome.http_status)
             await context.write(router_pb2.ReportOutcomesResponse(accepted=len(message.outcomes)))
 
         await take_each(request_iterator, take, self._parts.drain)
@@ -129,7 +141,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         decided = await self._desk.settle_one(picked, arrival)
         answer = router_pb2.ExplainPickResponse()
         if isinstance(decided.decision, Plan):
-            self._writer(credentials=False).write(decided.decision, answer.plan)
+            answer.plan.CopyFrom(self._writer(credentials=False).message(decided.decision))
         else:
             answer.refusal.CopyFrom(refusal_of(decided.decision))
         if decided.snapshot is not None:
@@ -182,8 +194,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         self._parts.journal.note(request.ask, decided)
         return decided
 
-    def _writer(self, *, credentials: bool) -> wire.PlanWriter:
-        return wire.PlanWriter(credentials=credentials, trust=self._cache.trust)
+    def _writer(self, *, credentials: bool) -> PlanWriter:
+        return PlanWriter(credentials=credentials, trust=self._cache.trust)
 
     async def _listed(self, request: router_pb2.ListModelsRequest) -> "_Listed":
         """List models by one snapshot."""
@@ -199,7 +211,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
             if api_key is None:
                 unknown = ApiKeyUnknown(revision=snapshot.token.revision)
                 return listed._replace(refusal=undoubted(snapshot, Ask("", key_hash), unknown))
-            refusal = refused_by(snapshot, api_key, None, request.client_address, time.time())
+            refusal = refused_by(snapshot, api_key, None, request.client_address, self._cache.time())
             if refusal is not None:
                 return listed._replace(refusal=refusal)
             groups = api_key.groups
@@ -222,4 +234,4 @@ def _raise(refusal: Refused | None) -> None:
         raise refusal
 
 
-__all__ = ["SCOPES", "Parts", "RouterService"]
+__all__ = ["SCOPES", "Parts", "RouterService", "serve_on"]

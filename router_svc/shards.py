@@ -100,6 +100,12 @@ class Edit(Generic[K, V]):
             parts[number] = part
         return Shards(tuple(parts), self._count)
 
+    def abandon(self) -> "list[dict[K, V]]":
+        """Give up what was made here alone; the edit is of no use after that."""
+        fresh = list(self._fresh.values())
+        self._fresh, self._parts, self._count = {}, ({},) * len(self._parts), 0
+        return fresh
+
     def _owned(self, key: K) -> dict[K, V]:
         number = hash(key) & self._mask
         part = self._fresh.get(number)

@@ -1,29 +1,27 @@
-"""Protobuf at the door: requests into asks, decisions into messages. Decides nothing, and checks only what a field may hold.
+"""Protobuf at the door: requests into asks, and what is not a plan into messages (plans are `plan_writer`'s).
 
-The law: a whole channel key goes into a message only when the caller's token has the `credentials` scope.
+The law: nothing is decided here, and checked is only what a field may hold.
 """
 
 import itertools
 import random
 import uuid
-from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from google.protobuf import duration_pb2
 
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.explain import Considered
-from router_svc.follower import State, Trust
-from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask, Candidate, Plan
-from router_svc.snapshot import ChannelKey, Timeouts, Token
+from router_svc.follower import State
+from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask
+from router_svc.snapshot import Token
 from trunkline.errors import FieldFault, InvalidFields
-from trunkline.secret import ApiKeyHasher, Secret
+from trunkline.secret import ApiKeyHasher
 from trunkline.v1 import revision_pb2, router_pb2
 
 MAX_NAME: Final = 1_024
 """Characters of a model name, an API key or an address that are worth looking at."""
 MAX_EXCLUDED: Final = 1_024
-_WRITTEN: Final = 32  # messages kept of one channel key
 
 _NOBODY: Final[frozenset[int]] = frozenset()
 
@@ -39,24 +37,25 @@ class Asks:
 
     def ask(self, pick: router_pb2.Pick) -> Ask:
         """Read a pick. Raises InvalidFields with every fault."""
+        model, api_key, wanted = pick.model, pick.api_key, pick.max_candidates
+        group = "" if api_key else pick.group
+        excluded = frozenset(pick.excluded_channel_ids) or _NOBODY
         if (
-            pick.max_candidates > MAX_CANDIDATES
-            or pick.max_candidates < 0
-            or not pick.model
-            or len(pick.model) > MAX_NAME
+            not model
+            or not (api_key or group)
+            or not 0 <= wanted <= MAX_CANDIDATES
+            or len(model) > MAX_NAME
+            or len(api_key) > MAX_NAME
+            or len(excluded) > MAX_EXCLUDED
         ):
             raise InvalidFields(_faults(pick))
-        excluded = frozenset(pick.excluded_channel_ids) if pick.excluded_channel_ids else _NOBODY
-        api_key = pick.api_key
-        if not (api_key or pick.group) or len(api_key) > MAX_NAME or len(excluded) > MAX_EXCLUDED:
-            raise InvalidFields(_faults(pick))
         return Ask(
-            pick.model,
+            model,
             self._hasher.hash(api_key) if api_key else None,
-            pick.group,
+            group,
             pick.client_address,
             excluded,
-            pick.max_candidates or DEFAULT_CANDIDATES,
+            wanted or DEFAULT_CANDIDATES,
             pick.seed if pick.HasField("seed") else random.getrandbits(64),
             f"{self._prefix}-{next(self._numbers):x}",
         )
@@ -112,104 +111,6 @@ def duration_message(seconds: float) -> duration_pb2.Duration:
     return duration_pb2.Duration(seconds=nanoseconds // 10**9, nanos=nanoseconds % 10**9)
 
 
-class PlanWriter:
-    """Writes plans for one caller. What is the same for many plans is written once and copied."""
-
-    def __init__(self, *, credentials: bool, trust: Callable[[], Trust]) -> None:
-        """Take whether the caller may have whole keys, and what tells how far answers can be trusted."""
-        self._credentials = credentials
-        self._trust = trust
-        self._common = router_pb2.Plan()
-        self._token = Token(-1, "")
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin a message: its plans are as trusted as the router is now."""
-        degraded, age = self._trust()
-        self._common.degraded = degraded
-        self._common.snapshot_age.CopyFrom(duration_message(age))
-
-    def write(self, plan: Plan, into: router_pb2.Plan) -> None:
-        """Write a plan into an empty message."""
-        if plan.token is not self._token:
-            self._token = plan.token
-            self._common.token.CopyFrom(token_message(plan.token))
-        into.CopyFrom(self._common)
-        into.decision_id = plan.decision_id
-        into.seed = plan.seed
-        into.group = plan.group
-        into.matched_model = plan.matched_model
-        into.api_key_id = plan.api_key_id
-        for candidate in plan.candidates:
-            into.candidates.append(self._candidate(candidate))
-
-    def message(self, plan: Plan) -> router_pb2.Plan:
-        """Write a plan into a message of its own."""
-        self.begin()
-        message = router_pb2.Plan()
-        self.write(plan, message)
-        return message
-
-    def _candidate(self, candidate: Candidate) -> router_pb2.Candidate:
-        """Give a candidate's message: the same one as long as its channel's version lives."""
-        key = candidate.key
-        if key is None:
-            return _candidate_message(candidate, credentials=False)
-        name = (candidate.priority, candidate.upstream_model, self._credentials)
-        if key.written is None:
-            key.written = {}
-        message = key.written.get(name)
-        if message is None:
-            if len(key.written) >= _WRITTEN:  # a wildcard may be asked for under endlessly many names
-                key.written.clear()
-            message = key.written[name] = _candidate_message(candidate, credentials=self._credentials)
-        return cast("router_pb2.Candidate", message)
-
-
-def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2.Candidate:
-    channel, key, upstream_model, priority = candidate
-    message = router_pb2.Candidate(
-        channel_id=channel.id,
-        channel_name=channel.name,
-        provider=channel.provider,
-        base_url=channel.base_url,
-        upstream_model=upstream_model,
-        priority=priority,
-        channel_revision=channel.revision,
-    )
-    if key is not None:
-        message.key_id = key.id
-        message.key_last_four = key.last_four
-        if credentials:
-            message.key = _plain(key)
-    if channel.header_overrides:
-        message.header_overrides.update(channel.header_overrides)
-    if channel.parameter_overrides:
-        message.parameter_overrides_json = channel.parameter_overrides
-    if channel.timeouts != _DEFAULTS:
-        message.timeouts.CopyFrom(_timeouts_message(channel.timeouts))
-    return message
-
-
-_DEFAULTS: Final = Timeouts()
-
-
-def _plain(key: ChannelKey) -> str:
-    return key.opened.reveal() if isinstance(key.opened, Secret) else ""
-
-
-def _timeouts_message(timeouts: Timeouts) -> router_pb2.Timeouts:
-    def written(milliseconds: int | None) -> duration_pb2.Duration | None:
-        return None if milliseconds is None else duration_message(milliseconds / 1000)
-
-    return router_pb2.Timeouts(
-        connect=written(timeouts.connect),
-        first_byte=written(timeouts.first_byte),
-        idle=written(timeouts.idle),
-        total=written(timeouts.total),
-    )
-
-
 def considered_message(entry: Considered) -> router_pb2.ConsideredChannel:
     """Write a channel considered."""
     return router_pb2.ConsideredChannel(
@@ -241,7 +142,11 @@ def state_message(state: State | str) -> router_pb2.RouterState.ValueType:
     return _STATES[state]
 
 
-def result_name(result: router_pb2.OutcomeResult.ValueType) -> str:
+_RESULTS: Final = {
+    value.number: value.name.removeprefix("OUTCOME_RESULT_") for value in router_pb2.OutcomeResult.DESCRIPTOR.values
+}
+
+
+def result_name(result: int) -> str:
     """Name an outcome's result; one that only newer relays know is `UNKNOWN`."""
-    named = router_pb2.OutcomeResult.DESCRIPTOR.values_by_number.get(result)
-    return named.name.removeprefix("OUTCOME_RESULT_") if named is not None else "UNKNOWN"
+    return _RESULTS.get(result, "UNKNOWN")

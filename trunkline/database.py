@@ -1,26 +1,110 @@
 """The Postgres pool, with sessions that cannot hang: every wait in the database and in the pool has a bound.
 
 The law: always `async with pool.connection()`; whoever awaits the pool gets a connection or `psycopg_pool.PoolTimeout` in
-bounded time, also while the server is frozen.
+bounded time, also while the server is frozen. A session that was cut is found out before it is lent, and the next is tried
+at once.
 """
 
+import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from trunkline.secret import Secret
 
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[psycopg.rows.TupleRow]]
+Connection = psycopg.AsyncConnection[psycopg.rows.TupleRow]
 
-CONNECT_TIMEOUT = 3
+CONNECT_TIMEOUT = 2
 """Seconds to a connection."""
 KEEPALIVE_IDLE = 5
 """Seconds of silence before TCP asks whether the server still lives."""
 
 _PLANNING = "-c jit=off -c plan_cache_mode=force_custom_plan"
 """Compiling queries tripled the time of a full load; a plan kept from when tables were small scans them once they grew."""
+
+
+CHECK_TIMEOUT = 1.0
+"""Seconds that a session has to show that it still lives."""
+_PATIENCE = 0.25
+"""Seconds in the pool's queue after which a connection is asked for once more: only asking makes the pool open one, so
+whoever queued while the server was away would wait on after it came back."""
+_AGAIN = 0.02
+"""Seconds after a session that was found dead, once there were more of them than the pool can have kept."""
+
+
+class PoolExhausted(PoolTimeout):
+    """Every connection is lent, and none came back in time: too much is asked of the pool, whatever the server does."""
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that tries one session after another without a pause, and tells being exhausted from a server that is gone.
+
+    The library's own check would pause a second after each one that was cut, and would wait for a frozen server for ever.
+    """
+
+    _lent = 0
+
+    async def getconn(self, timeout: float | None = None) -> Connection:
+        """Lend a session that answers. Raises PoolExhausted, psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests."""
+        clock = asyncio.get_running_loop().time
+        ends = clock() + (self.timeout if timeout is None else timeout)
+        dead = 0
+        while True:
+            connection = await self._queued(ends)
+            try:
+                answers = await _answers(connection, min(CHECK_TIMEOUT, max(0.0, ends - clock())))
+            except BaseException:
+                await super().putconn(connection)
+                raise
+            if answers:
+                self._lent += 1
+                return connection
+            await super().putconn(connection)  # which opens another in its place
+            dead += 1
+            if dead > self.max_size:
+                await asyncio.sleep(_AGAIN)
+
+    async def putconn(self, conn: Connection) -> None:
+        """Take a session back."""
+        self._lent -= 1
+        await super().putconn(conn)
+
+    async def _queued(self, ends: float) -> Connection:
+        """Take a connection in turn, dead or alive."""
+        while True:
+            left = ends - asyncio.get_running_loop().time()
+            try:
+                return await super().getconn(min(left, _PATIENCE))
+            except PoolTimeout:
+                if left > _PATIENCE:
+                    continue
+                if self._lent >= self.max_size:
+                    raise PoolExhausted(f"all {self._lent} connections are lent") from None
+                raise
+
+
+async def _answers(connection: Connection, limit: float) -> bool:
+    """Tell whether a session answers within some seconds; its socket is shut when it does not."""
+
+    def cut() -> None:
+        # Not cancelled: psycopg would ask the server to cancel first, and a frozen one does not hear that either.
+        if not connection.closed:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as raw:
+                raw.shutdown(socket.SHUT_RDWR)
+
+    deadline = asyncio.get_running_loop().call_later(limit, cut)
+    try:
+        await AsyncConnectionPool.check_connection(connection)
+    except psycopg.Error:
+        return False
+    finally:
+        deadline.cancel()
+    return True
 
 
 @asynccontextmanager
@@ -39,7 +123,7 @@ async def open_pool(  # noqa: PLR0913 - keyword-only bounds of one pool
 
     Raises psycopg.ProgrammingError when the DSN cannot be read.
     """
-    pool: Pool = AsyncConnectionPool(
+    pool = Pool(
         with_bounds(dsn, application_name, statement_timeout=statement_timeout, lock_timeout=lock_timeout).reveal(),
         open=False,
         min_size=min_size,
@@ -47,7 +131,6 @@ async def open_pool(  # noqa: PLR0913 - keyword-only bounds of one pool
         timeout=wait,
         max_waiting=max_waiting,
         reconnect_timeout=0,
-        check=AsyncConnectionPool.check_connection,
         name=application_name,
     )
     await pool.open(wait=False)

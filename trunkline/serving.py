@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -61,13 +62,16 @@ class Health:
         self._reason = "draining"
 
 
-def operations(health: Health) -> App:
-    """Make the ASGI app that answers `/health`, `/readyz` and `/metrics` (GET and HEAD)."""
+def operations(health: Health, shared_metrics: Path | None = None) -> App:
+    """Make the ASGI app that answers `/health`, `/readyz` and `/metrics` (GET and HEAD).
+
+    With `shared_metrics`, a folder, `/metrics` adds up all processes that keep their metrics there.
+    """
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        status, content_type, body = _operation(scope["path"], scope["method"], health)
+        status, content_type, body = _operation(scope["path"], scope["method"], health, shared_metrics)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -75,13 +79,13 @@ def operations(health: Health) -> App:
     return app
 
 
-def _operation(path: str, method: str, health: Health) -> tuple[int, str, bytes]:
+def _operation(path: str, method: str, health: Health, shared_metrics: Path | None) -> tuple[int, str, bytes]:
     if path not in OPERATIONS:
         return 404, "application/json", b'{"error":"no such path"}'
     if method not in ("GET", "HEAD"):
         return 405, "application/json", b'{"error":"use GET"}'
     if path == "/metrics":
-        body, content_type = exposition()
+        body, content_type = exposition(shared_metrics)
         return 200, content_type, body
     if path == "/health":
         return 200, "application/json", b'{"status":"ok"}'

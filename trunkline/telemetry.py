@@ -13,11 +13,12 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 DISTRIBUTOR: Final = "[Distributor]"
 CACHE_RETRY: Final = "[CacheRetry]"
@@ -127,6 +128,19 @@ _lines: Final = _Lines()
 atexit.register(_lines.write)
 
 
-def exposition() -> tuple[bytes, str]:
-    """Render the process's metrics: the body and its content type."""
-    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+def exposition(shared: Path | None = None) -> tuple[bytes, str]:
+    """Render the process's metrics, or those of all processes that keep theirs in `shared`: the body and its content type."""
+    if shared is None:
+        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    _forget_the_dead(shared)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, str(shared))  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(shared: Path) -> None:
+    """Take out the gauges of processes that are gone; what they counted stays counted."""
+    for file in shared.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if not Path("/proc", pid).exists():
+            multiprocess.mark_process_dead(int(pid), str(shared))  # type: ignore[no-untyped-call]

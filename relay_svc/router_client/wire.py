@@ -7,13 +7,25 @@ from typing import Any, Final
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from relay_svc.plan import Asked, Candidate, ChannelLimits, Model, Models, Outcome, PickRefused, Plan, Result
+from relay_svc.plan import (
+    NO_LIMITS,
+    NO_SHAPING,
+    Asked,
+    Candidate,
+    ChannelLimits,
+    Model,
+    Models,
+    Outcome,
+    PickRefused,
+    Plan,
+    Result,
+    Shaping,
+)
 from trunkline.rpc import RefusalRead
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2 as pb
 
 _PER_SECOND: Final = 10**9
-NO_LIMITS = ChannelLimits()
 
 
 def pick_of(asked: Asked) -> pb.Pick:
@@ -80,6 +92,20 @@ def _candidate_of(wire: bytes) -> Candidate:
         header_overrides=dict(candidate.header_overrides),
         parameter_overrides=candidate.parameter_overrides_json,
         limits=_limits_from(candidate.timeouts) if candidate.HasField("timeouts") else NO_LIMITS,
+        shaping=_shaping_from(candidate.shaping) if candidate.HasField("shaping") else NO_SHAPING,
+    )
+
+
+def _shaping_from(shaping: pb.Shaping) -> Shaping:
+    return Shaping(
+        provider_options=dict(shaping.provider_options),
+        removed_headers=frozenset(shaping.removed_headers),
+        system_prompt=shaping.system_prompt,
+        prepends_prompt=shaping.system_prompt_mode == pb.SYSTEM_PROMPT_MODE_PREPEND,
+        status_mapping=dict(shaping.status_mapping),
+        proxy=Secret(shaping.proxy_url) if shaping.proxy_url else None,
+        strict=shaping.strict,
+        repeat_after_timeout=shaping.repeat_after_timeout,
     )
 
 

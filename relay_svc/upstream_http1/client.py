@@ -17,6 +17,8 @@ from relay_svc.upstream_http1.pool import Pool
 from relay_svc.upstream_http1.request import Target, Unsendable
 from relay_svc.upstream_http1.tls import system_context
 
+KEEP_ALIVE: Final = 30.0
+"""Seconds that an idle connection is kept: less than common servers keep theirs, so that few go stale."""
 _MOST_TARGETS: Final = 4096
 """URLs that are kept read: there are as many as channels, and each is asked for again and again."""
 
@@ -24,13 +26,16 @@ _MOST_TARGETS: Final = 4096
 class Http1Upstream:
     """Sends requests through one pool."""
 
-    def __init__(self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None, keep_alive: float = KEEP_ALIVE
+    ) -> None:
         """Open no connection yet; `max_connections` bounds them over all upstreams, `max_idle` those kept for reuse.
 
-        `tls` takes the place of the context that trusts this system's authorities.
+        `tls` takes the place of the context that trusts this system's authorities. An idle connection is closed after
+        `keep_alive` seconds.
         """
         dialler = Dialler(system_context() if tls is None else tls)
-        self._pool = Pool(dialler, max_connections=max_connections, max_idle=max_idle)
+        self._pool = Pool(dialler, max_connections=max_connections, max_idle=max_idle, keep_alive=keep_alive)
         self._target = lru_cache(maxsize=_MOST_TARGETS)(Target)
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:

@@ -19,6 +19,18 @@ _HEAD_START: Final = 0.25
 """Seconds that an address is given before the next one is tried beside it."""
 _MOST_ADDRESSES: Final = 8
 
+_PROBE_EVERY: Final = 60
+"""Seconds between signs of life on a silent connection: an answer may take minutes to begin, and what lies between the two
+ends forgets connections on which nothing moves."""
+_SOCKET: Final = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), _PROBE_EVERY)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
+        if hasattr(socket, name)
+    ),
+]
+
 Address = tuple[int, int, int, str, Any]
 
 
@@ -34,7 +46,7 @@ class Dialler:
         loop = asyncio.get_running_loop()
         secure, host, port = connection.origin
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        winner = await _connected(_by_turns(found)[:_MOST_ADDRESSES])
+        winner = await connected(by_turns(found)[:_MOST_ADDRESSES])
         await loop.create_connection(
             lambda: connection, sock=winner, ssl=self._tls if secure else None, server_hostname=host if secure else None
         )
@@ -45,14 +57,15 @@ class Dialler:
             self._tls.remember(connection.tls)
 
 
-def _by_turns(found: list[Any]) -> list[Address]:
+def by_turns(found: list[Any]) -> list[Address]:
     """Order addresses so that families take turns, beginning with that of the first."""
     first = [address for address in found if address[0] == found[0][0]]
     others = [address for address in found if address[0] != found[0][0]]
     return [address for address in chain.from_iterable(zip_longest(first, others)) if address is not None]
 
 
-async def _connected(addresses: list[Address]) -> socket.socket:
+async def connected(addresses: list[Address]) -> socket.socket:
+    """Connect to the first address that can be reached, trying them in order. Raises OSError when none can."""
     if not addresses:
         raise OSError("no address")
     if len(addresses) == 1:
@@ -65,6 +78,8 @@ async def _connect(address: Address) -> socket.socket:
     made = socket.socket(family, kind, proto)
     try:
         made.setblocking(False)  # noqa: FBT003 - the standard library's
+        for level, option, value in _SOCKET:
+            made.setsockopt(level, option, value)
         await asyncio.get_running_loop().sock_connect(made, where)
     except BaseException:
         made.close()

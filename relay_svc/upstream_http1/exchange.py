@@ -62,7 +62,6 @@ async def _send(connection: Connection, head: bytes, body: bytes, deadline: floa
     while rest or connection.stuck:
         while connection.stuck:
             if reader.status or reader.fault:
-                connection.sent = False
                 return
             await connection.news(deadline)
             if connection.late and connection.stuck:

@@ -13,8 +13,6 @@ from relay_svc.upstream import ConnectFailed, ConnectTimeout
 from relay_svc.upstream_http1.connection import Connection
 from relay_svc.upstream_http1.request import Origin
 
-KEEP_ALIVE: Final = 30.0
-"""Seconds that an idle connection is kept: less than common servers keep theirs, so that few go stale."""
 _MOST_WAITING: Final = 10_000
 """Requests that wait for a connection; the relay serves no more at once unless it is told to."""
 
@@ -44,10 +42,10 @@ class _Waiting:
 class Pool:
     """All connections."""
 
-    def __init__(self, dialler: Dials, *, max_connections: int, max_idle: int) -> None:
-        """Open none yet; `dialler` connects one."""
+    def __init__(self, dialler: Dials, *, max_connections: int, max_idle: int, keep_alive: float) -> None:
+        """Open none yet; `dialler` connects one, and one that was idle for `keep_alive` seconds is closed."""
         self._dialler = dialler
-        self._max_connections, self._max_idle = max_connections, max_idle
+        self._max_connections, self._max_idle, self._keep_alive = max_connections, max_idle, keep_alive
         self._slots: set[Connection] = set()
         self._idle: OrderedDict[Connection, float] = OrderedDict()
         """Since when each idle connection has been so, oldest first."""
@@ -135,7 +133,7 @@ class Pool:
         self._idle[connection] = connection.loop.time()
         self._stacks.setdefault(connection.origin, {})[connection] = None
         if self._sweep is None:
-            self._sweep = connection.loop.call_later(KEEP_ALIVE, self._expire)
+            self._sweep = connection.loop.call_later(self._keep_alive, self._expire)
 
     def gone(self, connection: Connection) -> None:
         """Give a closed connection's slot to whoever waits."""
@@ -194,7 +192,7 @@ class Pool:
         self._sweep = None
         while self._idle:
             connection, since = next(iter(self._idle.items()))
-            due = since + KEEP_ALIVE
+            due = since + self._keep_alive
             if due > connection.loop.time():
                 self._sweep = connection.loop.call_at(due, self._expire)
                 break

@@ -42,14 +42,12 @@ class Target:
         """Write the head of a request whose body is `length` bytes long. Raises Unsendable."""
         prefix = self._with_host
         lines = []
-        for name, value in headers:
-            if name not in _known:
-                _know(name)
-            if name == b"host":
+        for pair in headers:
+            if pair[0] not in _known and not _new(pair[0]):
                 prefix = self._prefix
-            lines.append(b"%b: %b\r\n" % (name, value))
+            lines.append(b": ".join(pair))
         lines.append(b"content-length: %d\r\n\r\n" % length)
-        fields = b"".join(lines)
+        fields = b"\r\n".join(lines)
         # Two control characters end each line and two the head; one more would be a value's own.
         if len(fields) - len(fields.translate(None, _CONTROL)) != 2 * len(lines) + 2:
             raise Unsendable("a header's value holds a control character")
@@ -59,19 +57,24 @@ class Target:
 _CONTROL: Final = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 """What no value may hold; a tab it may."""
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"trailer", b"te"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _MOST_KNOWN: Final = 4096
 _known: set[bytes] = set()
 """Header names that have been looked at: there are few, and clients can make up no end of them."""
 
 
-def _know(name: bytes) -> None:
+def _new(name: bytes) -> bool:
+    """Look at a header's name; False for `host`, which takes the place of the target's own."""
     if not _TOKEN.fullmatch(name):
         raise Unsendable("a header's name is none")
-    if name.lower() in _FRAMING:
+    lower = name.lower()
+    if lower in _FRAMING:
         raise Unsendable("a header would change the framing")
+    if lower == b"host":
+        return False
     if len(_known) < _MOST_KNOWN:
         _known.add(name)
+    return True
 
 
 _NOT_PRINTED: Final = re.compile(r"[^\x21-\x7e]")

@@ -127,7 +127,7 @@ class Reader:
             self._stop("the answer has too many headers")
         if self.status:
             return
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip()))
         if len(name) in _LENGTHS:
             self._framing(name.lower(), value)
 

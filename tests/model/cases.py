@@ -31,6 +31,7 @@ SCOPES: Final[dict[str, Scope]] = {
     "leases lost in a failover and waited out": Scope(
         keys=1, commits=1, failovers=1, leases=True, forgets=True, waits=True, swift=True
     ),
+    "leases over a clock that jumps": Scope(keys=1, commits=1, jumps=1, leases=True, waits=True, swift=True),
     "leases and picks over a failover": Scope(
         keys=1, commits=1, failovers=1, picks=True, leases=True, waits=True, swift=True
     ),
@@ -51,6 +52,13 @@ LONG: Final[dict[str, Scope]] = {
     "leases over a failover, step by step": Scope(keys=1, failovers=1, leases=True, waits=True),
     "leases over a failover and a restart": Scope(keys=1, failovers=1, restarts=1, leases=True, waits=True, swift=True),
     "leases lost before a second change": Scope(keys=1, failovers=1, leases=True, forgets=True, waits=True, swift=True),
+    "a clock that jumps twice, and two changes": Scope(keys=1, jumps=2, leases=True, waits=True, swift=True),
+    "a failover and a clock that jumps": Scope(
+        keys=1, commits=1, failovers=1, jumps=1, leases=True, forgets=True, waits=True, swift=True
+    ),
+    "two routers over a clock that jumps": Scope(
+        routers=2, keys=1, commits=1, jumps=1, faults=1, leases=True, waits=True, swift=True
+    ),
     "two routers, a failover and a fault": Scope(
         routers=2, keys=1, commits=1, failovers=1, faults=1, leases=True, waits=True, swift=True
     ),
@@ -104,7 +112,7 @@ MUTANTS: Final[dict[Flaw, Mutant]] = dict(
         _mutant(rules.SEEN_OLDER, _LEASES, Flaw.LEASES_READ_EARLY),
         _mutant(rules.SEEN_OLDER, SCOPES["leases lost in a failover and waited out"], Flaw.NO_GRACE),
         _mutant(rules.SEEN_OLDER, SCOPES["leases over a failover"], Flaw.SEEN_BY_NUMBER),
-        _mutant(rules.SEEN_OLDER, _LEASES, Flaw.CLOCK_JUMPS),
+        _mutant(rules.SEEN_OLDER, SCOPES["leases over a clock that jumps"], Flaw.CLOCK_JUMPS),
         _mutant(rules.NOT_REACHED, SCOPES["tokens over a failover"], Flaw.TOKEN_BY_NUMBER),
         _mutant(rules.NOT_REACHED, SCOPES["tokens that must be looked up"], Flaw.LOOKED_UP_ALONE),
         _mutant(rules.NOT_REACHED, SCOPES["tokens without a cache"], Flaw.DIRECT_UNASKED),

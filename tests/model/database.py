@@ -45,6 +45,8 @@ def steps(state: State, rules: Rules) -> Iterator[Step[State]]:
                 yield Step(f"commit: {_said(key, value)}", _committed(state, log, scope), fair=False)
     if state.left.failovers:
         yield from _failovers(state, scope, flaws)
+    if state.left.jumps:
+        yield _clock_jumps(state, flaws)
     if state.database.grace:
         yield from _grace_ends(state)
 
@@ -121,12 +123,21 @@ def _failovers(state: State, scope: Scope, flaws: frozenset[Flaw]) -> Iterator[S
             yield Step(name, _witnessed(moved, scope), fair=False)
 
 
+def _clock_jumps(state: State, flaws: frozenset[Flaw]) -> Step[State]:
+    """Let every lease be over by the database's clock, and none by the routers' own."""
+    left = state.left._replace(jumps=state.left.jumps - 1)
+    routers = tuple(router._replace(row=NO_ROW) for router in state.routers)
+    grace = int(Flaw.CLOCK_JUMPS not in flaws)
+    after = state._replace(database=state.database._replace(grace=grace), routers=routers, left=left)
+    return Step("the clock jumps ahead", after, fair=False)
+
+
 def _grace_ends(state: State) -> Iterator[Step[State]]:
-    """Let the time of a lease have passed since the failover: none that only the old database knew is held any more."""
+    """Let the time of a lease have passed since then: none of which the database knows nothing is held any more."""
     if all(router.row.live or not router.leased for router in state.routers):
         routers = tuple(map(outlived, state.routers))
         after = state._replace(database=state.database._replace(grace=0), routers=routers)
-        yield Step("leases of before the failover have ended", after, fair=True)
+        yield Step("leases of before have ended", after, fair=True)
 
 
 def _said(key: int, value: int) -> str:

@@ -38,9 +38,9 @@ class Flaw(StrEnum):
     DISK_TRUSTED = "a router started from its disk is trusted before it has seen the head"
     DEGRADED_COUNTED = "a router that says it is degraded need not be waited for"
     LEASES_READ_EARLY = "the leases waited for are those read before the change was committed"
-    NO_GRACE = "after a failover that lost leases, nobody waits until they are over"
+    NO_GRACE = "after a failover leases are judged by what the new database knows of them"
     SEEN_BY_NUMBER = "a router counts as having a change when its number is high enough"
-    CLOCK_JUMPS = "the database's clock jumps ahead by a lease, and leases are judged by it alone"
+    CLOCK_JUMPS = "when the database's clock jumps ahead, leases are judged by it alone"
     # Tokens.
     TOKEN_BY_NUMBER = "a token counts as reached when its number is"
     LOOKED_UP_ALONE = "a token is looked up without asking whether the snapshot is of the same history"

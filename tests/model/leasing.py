@@ -66,7 +66,7 @@ def _running_out(rules: Rules, database: Database, router: Router) -> Iterator[E
     if router.leased:
         trusted = router.trusted if Flaw.TRUST_KEPT in rules.flaws else 0
         yield fault("lease ends", begin(rules, database, router._replace(leased=0, trusted=trusted)))
-    if router.row.live and (not router.leased or Flaw.CLOCK_JUMPS in rules.flaws):
+    if router.row.live and not router.leased:
         yield fault("row runs out", outlived(router._replace(row=NO_ROW)))
 
 

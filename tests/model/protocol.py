@@ -17,6 +17,7 @@ may happen between any two steps, within the scope. The laws are looked at in ev
 | `head is read`, `head arrives`, `head read fails` | `catalog.read_head`, `Follower.head_read` and `_compare` |
 | `sends its lease`, `lease is written` | `RenewLease`, the statement of `lease.renew` |
 | `lease is granted`, `lease comes too late`, `lease is not answered` | `Follower.leased` |
+| `the clock jumps ahead` | `now()` of the database, by which `routers.expire_time` is judged |
 | `lease ends`, `row runs out` | `Follower.state` past `_lease_end`; the database past `routers.expire_time` |
 | `restarts …` | SIGKILL and a start, with or without a snapshot on disk |
 | `is asked for a pick`, `gives a plan`, `refuses`, `cannot tell in time` | `Desk.at_once`, `Desk.settle`, `Cache.news` |
@@ -27,13 +28,13 @@ may happen between any two steps, within the scope. The laws are looked at in ev
 | `an admin waits`, `the admin looks at the leases` | `Broadcaster.visible`, `Fanout.begin_wait`, `Fanout.observe` |
 | `the admin hears …` | `Fanout.hear`; a wait that nobody is missing from has promised (`Fanout.end_wait`) |
 | `the admin gives up` | the wait's time limit, or the admin's death |
-| `leases of before the failover have ended` | nothing yet: that is an assumption, see below |
+| `leases of before have ended` | `Peer.held_until`: who was known before a failover or a jump is waited for |
 
 Left out, and why that hides nothing: picks for another key than the first, for keys are equals; renewals that change nothing;
 the age of a confirmation, which only marks more answers; which admin commits or tells, for every one of them, and a hand in
 psql, stands before the same row. Left out because nothing can be done: picks before a scrub finds what was altered. Taken for
-granted: after a failover nobody reads from or writes to the old database, leases are as safe in it as changes (but where a
-scope `forgets`), and clocks run at one speed and do not jump (CLOCK_JUMPS).
+granted: after a failover nobody reads from or writes to the old database; clocks run at one speed, and those of routers and
+admins do not jump; every router was known to the admin before the failover or the jump of the database's clock.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class CatalogProtocol:
             memo=0,
             owed=0,
         )
-        left = Left(scope.commits, scope.failovers, scope.restarts, scope.alterations, scope.faults)
+        left = Left(scope.commits, scope.failovers, scope.jumps, scope.restarts, scope.alterations, scope.faults)
         return State(Database((), -1, 0, (), 0), (router,) * scope.routers, NOWHERE, NOWHERE, left, "")
 
     def steps(self, state: State) -> Iterator[Step[State]]:

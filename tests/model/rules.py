@@ -29,6 +29,8 @@ class Scope:
     keys: int = 2
     commits: int = 2
     failovers: int = 0
+    jumps: int = 0
+    """How often the database's clock may go ahead, so far that every lease is over by it."""
     restarts: int = 0
     alterations: int = 0
     """How often what a router holds in memory may be altered, until a scrub finds it."""
@@ -43,7 +45,7 @@ class Scope:
     leases: bool = False
     """Whether routers hold leases; without, each is trusted for ever."""
     forgets: bool = False
-    """Whether a failover may lose leases. Then nothing is called visible until the time of one is over."""
+    """Whether a failover may lose leases. Then every router is waited for until the time of one is over."""
     waits: bool = False
     """Whether an admin waits for changes to be visible."""
     hints: int = 0

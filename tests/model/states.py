@@ -245,6 +245,7 @@ class Left(NamedTuple):
 
     commits: int
     failovers: int
+    jumps: int
     restarts: int
     alterations: int
     faults: int

@@ -5,7 +5,6 @@ Law: whatever fails is told with the seed that tells it again. Usage:
     python -m tests.simulation 42                        tells what happens under seed 42
     python -m tests.simulation --schedules 1000000       runs that many seeds on every core; exits 1 at a failure
     python -m tests.simulation --mutant TrustsHints      tells the shortest story that shows a seeded fault
-    python -m tests.simulation --leases-lost …           the same, where a failover loses the newest leases too
 """
 
 # ruff: noqa: T201 - a command line tool prints
@@ -17,7 +16,6 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -38,19 +36,18 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="run with this fault seeded")
-    parser.add_argument("--leases-lost", action="store_true", help="a failover to a lagging replica loses leases too")
     given = parser.parse_args()
     parts = MUTANTS[given.mutant] if given.mutant else REAL
     if given.seed is not None:
-        return _tell(given.seed, parts, leases_survive=not given.leases_lost)
+        return _tell(given.seed, parts)
     return _run(given, parts)
 
 
-def _tell(seed: int, parts: Parts, *, leases_survive: bool) -> int:
+def _tell(seed: int, parts: Parts) -> int:
     """Tell one story, and the shortest one that shows the same."""
-    schedule = replace(schedule_of(seed), leases_survive=leases_survive)
+    schedule = schedule_of(seed)
     print("\n".join([str(schedule), "", *story_of(schedule, parts)]))
-    failure = first_failure([seed], parts, leases_survive=leases_survive)
+    failure = first_failure([seed], parts)
     if failure is not None:
         print(_shown(failure, parts))
     return int(failure is not None)
@@ -63,7 +60,7 @@ def _run(given: argparse.Namespace, parts: Parts) -> int:
     batches = [range(start, min(start + _BATCH, last)) for start in range(given.first, last, _BATCH)]
     found = ran = 0
     with ProcessPoolExecutor(given.workers) as workers:
-        search = partial(first_failure, parts=parts, leases_survive=not given.leases_lost)
+        search = partial(first_failure, parts=parts)
         for batch, failure in zip(batches, workers.map(search, batches), strict=True):
             ran += len(batch) if failure is None else failure.schedule.seed - batch[0] + 1
             if failure is not None:

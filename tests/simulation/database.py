@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -48,7 +48,7 @@ class Channel(NamedTuple):
         return (
             self.id, revision, content_hash, f"channel {self.id}", "openai", "http://127.0.0.1:9", _status(on=self.on),
             self.priority, self.weight, headers, b"{}", None, None, None, None,
-            json.dumps(keys).encode(), models, list(self.groups), b"[]",
+            json.dumps(keys).encode(), models, list(self.groups), b"[]", None,
         )  # fmt: skip
 
     def serves(self, group: str, model: str) -> bool:
@@ -207,14 +207,15 @@ class Database:
             now,
         )
 
-    def fail_over(self, lag: float, now: float, *, leases_survive: bool) -> None:
-        """Go on with a replica that had come as far as the truth of a while ago, or no less as far as leases go."""
+    def fail_over(self, lag: float, now: float, *, survive: Callable[[str], bool]) -> None:
+        """Go on with a replica that had come as far as the truth of a while ago, but with those leases that `survive`."""
         was = self.between(now - lag, now - lag)[-1]
         self._branch += 1
         self.epoch += 1
         self._become(was, now)
-        if not leases_survive:
-            self._set_leases(next(leases for at, leases in reversed(self._lease_log) if at <= max(now - lag, 0.0)), now)
+        theirs = next(leases for at, leases in reversed(self._lease_log) if at <= max(now - lag, 0.0))
+        ours = {name: lease for name, lease in self.leases.items() if survive(name)}
+        self._set_leases({**theirs, **ours}, now)
 
     def lease(self, router_id: str, lease: Lease | None, now: float) -> None:
         """Write or delete a lease."""

@@ -6,10 +6,11 @@ test since `python -m tests.simulation --mutant NAME` shows the shortest story o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from admin_svc.fanout import Peer
+from admin_svc.records import RouterLease
 from admin_svc.records import Token as AdminToken
 from router_svc.catalog import Loaded
 from router_svc.desk import Decided, Desk, Request
@@ -167,6 +168,15 @@ class CountsTheDegraded(WatchedFanout):
         return applied is not None and applied.revision >= token.revision
 
 
+class BelievesTheTable(WatchedFanout):
+    """Nobody is waited for of whom a new database, or one whose clock went ahead, knows no lease."""
+
+    def _take_leases(self, leases: Iterable[RouterLease], now: float) -> None:
+        """Notice nothing."""
+        self._moved = False
+        super()._take_leases(leases, now)
+
+
 class CountsHints(WatchedFanout):
     """A router that was told of a change has it."""
 
@@ -191,7 +201,7 @@ MUTANTS: Final[Mapping[str, Parts]] = {
         "cache": (InstallsAnOlderLoad, ComparesNumbersOnly),
         "desk": (RefusesAtOnce,),
         "session": (ReadsAReplica,),
-        "fanout": (CountsTheDegraded, CountsHints),
+        "fanout": (CountsTheDegraded, BelievesTheTable, CountsHints),
     }.items()
     for mutant in mutants
 }

@@ -21,9 +21,9 @@ import psycopg
 from admin_svc import broadcaster, link
 from admin_svc.broadcaster import Broadcaster
 from admin_svc.fanout import Fanout, Visibility, Wait, WaitMode
-from admin_svc.records import RouterLease
+from admin_svc.records import RouterLease, Sight
 from admin_svc.records import Token as AdminToken
-from router_svc import cache, desk
+from router_svc import cache, catalog, desk
 from router_svc.cache import Cache, Presence
 from router_svc.catalog import Loaded
 from router_svc.desk import Decided, Desk, Request
@@ -214,7 +214,7 @@ class _Follows:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def head_and_leases(self) -> tuple[AdminToken, list[RouterLease]]:
+    async def head_and_leases(self) -> Sight:
         """Read the head and the leases."""
         return await self._trip(self._head_and_leases)
 
@@ -234,7 +234,7 @@ class _Follows:
         except (psycopg.Error, TimeoutError) as error:
             raise DatabaseUnavailable(cause=str(error)) from None
 
-    def _head_and_leases(self, now: float) -> tuple[AdminToken, list[RouterLease]]:
+    def _head_and_leases(self, now: float) -> Sight:
         database = self._path.database
         clock = database.clock(now)
         rows = [
@@ -253,7 +253,7 @@ class _Follows:
             for name, row in sorted(database.leases.items())
             if row.expire - clock > -LEASE_KEPT
         ]
-        return AdminToken(*database.head.token), rows
+        return Sight(AdminToken(*database.head.token), rows, clock, str(database.epoch))
 
 
 class Admin:
@@ -361,7 +361,8 @@ def virtual_modules() -> Iterator[None]:
     mute = _Mute()
     with ExitStack() as stack:
         for module, names in (
-            (cache, {"time": _Clock, "random": _Chance, "gc": mute, "log": mute, "metrics": mute}),
+            (cache, {"time": _Clock, "random": _Chance, "log": mute, "metrics": mute}),
+            (catalog, {"gc": mute}),
             (desk, {"time": _Clock, "log": mute, "metrics": mute}),
             (broadcaster, {"random": _Chance, "log": mute, "metrics": mute}),
             (link, {"random": _Chance, "log": mute, "metrics": mute}),

@@ -36,8 +36,8 @@ class Schedule:
     slowness: float
     """How often half a round trip to the database is slow."""
     steps: tuple[Step, ...]
-    leases_survive: bool = True
-    """Whether a failover to a lagging replica loses changes of the catalog only, and no lease."""
+    leases_lost: bool = False
+    """Whether a failover to a lagging replica loses leases as well as changes of the catalog."""
 
     def without(self, start: int, count: int) -> Schedule:
         """Leave some steps out."""
@@ -50,6 +50,7 @@ class Schedule:
 
     def __str__(self) -> str:
         head = f"seed {self.seed}, {self.theme}: {self.routers} routers, {self.admins} admins, slowness {self.slowness}"
+        head += ", failovers lose leases" if self.leases_lost else ""
         return "\n".join([head, *map(str, self.steps)])
 
 
@@ -110,7 +111,7 @@ _KINDS: Final[Mapping[str, Values]] = {
     "fail over": lambda rng: (_span(0.0, 0.6)(rng),),
     "long freeze": lambda rng: (rng.choice(_NAMES), _span(4.5, 6.5)(rng)),
     "long cut": lambda rng: (rng.choice(_NAMES), rng.choice(("refusing", "holding")), _span(4.5, 7.0)(rng)),
-    "clock": lambda rng: (-_span(0.0, 30.0)(rng),),
+    "clock": lambda rng: (rng.choice((-1.0, 1.0)) * _span(0.0, 90.0)(rng),),
     "prune": lambda _: (),
 }
 _SPANS: Final = frozenset(
@@ -124,7 +125,7 @@ _THEMES: Final[Mapping[str, tuple[float, float, Mapping[str, float]]]] = {
     "reads": (4, 0.5, {"database": 2, "path": 3, "freeze router": 1, "fail over": 0.3, "prune": 0.3}),
     "streams": (3, 0.7, {"stream": 4, "cut stream": 2, "freeze router": 1, "kill admin": 1, "freeze admin": 1}),
     "restarts": (3, 0.7, {"kill router": 2, "drain router": 0.7, "kill admin": 1, "path": 1, "stream": 1}),
-    "failovers": (3, 0.6, {"fail over": 3, "path": 1, "prune": 0.5, "cut stream": 1, "freeze router": 0.5}),
+    "failovers": (3, 0.6, {"fail over": 3, "path": 1, "prune": 0.5, "cut stream": 1, "freeze router": 0.5, "clock": 1}),
     "leases": (0.7, 6.0, {"long freeze": 1.2, "long cut": 2.0, "path": 2, "clock": 0.5, "cut stream": 1}),
     "silence": (0.3, 2.0, {"lose": 2, "path": 1}),
     "everything": (2, 0.8, dict.fromkeys(_KINDS, 1.0) | {"long freeze": 0.1, "long cut": 0.1, "lose": 0.1}),
@@ -159,4 +160,5 @@ def schedule_of(seed: int) -> Schedule:
             steps.append(Step(round(max(0.0, at + rng.uniform(-0.1, 0.1)), 4), "pick", _pick(rng)))
     steps.sort(key=lambda step: step.at)
     slowness = rng.choice((0.0, 0.05, 0.05, 0.3))
-    return Schedule(seed, theme, rng.choice((1, 1, 2, 2, 2, 3)), rng.choice((0, 1, 1, 1, 2)), slowness, tuple(steps))
+    routers, admins = rng.choice((1, 1, 2, 2, 2, 3)), rng.choice((0, 1, 1, 1, 2))
+    return Schedule(seed, theme, routers, admins, slowness, tuple(steps), leases_lost=rng.random() < 0.5)

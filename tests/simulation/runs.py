@@ -52,11 +52,11 @@ def story_of(schedule: Schedule, parts: Parts = REAL) -> list[str]:
     return [*world.story.lines, f"{violation.law}: {violation.told}" if violation else "all laws held"]
 
 
-def first_failure(seeds: Iterable[int], parts: Parts = REAL, *, leases_survive: bool = True) -> Failure | None:
+def first_failure(seeds: Iterable[int], parts: Parts = REAL) -> Failure | None:
     """Run schedules until one breaks a law; give it shrunk."""
     with virtual_modules(), _rare_collections():
         for seed in seeds:
-            schedule = replace(schedule_of(seed), leases_survive=leases_survive)
+            schedule = schedule_of(seed)
             violation = World(schedule, parts).run()
             if violation is not None:
                 return shrunk(schedule, parts, violation)

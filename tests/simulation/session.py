@@ -355,6 +355,7 @@ def _statements() -> Mapping[str, Statement]:
         lease._RENEW: _renew,
         lease._LEAVE: _leave,
         lease._PEERS: _peers,
+        lease._TIME: lambda _state, _params, database, now: [(database.clock(now),)],
         **limited,
     }
     # What a pick needs and nothing else, read when the snapshot cannot be trusted or is not wanted.

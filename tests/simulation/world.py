@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+from router_svc.follower import LEASE
 from router_svc.picker import Ask, Plan
 from router_svc.snapshot import Token
 from tests.simulation.database import (
@@ -78,6 +79,7 @@ class World:
         self.witness = self._around.witness
         self._calm = False
         self._starts = 0
+        self._spared_until = 0.0
         self._told: list[Told] = []
         self._routers: dict[int, Router] = {}
         self._admins: dict[int, Admin] = {}
@@ -217,7 +219,9 @@ class World:
         if origin < 0 or admin is None or admin.process.dead:
             self._around.database.commit(changes(self._around.database), self._universe.now)
         else:
-            admin.commit(changes, mode, dies=lambda: dies and not self._calm, told=self._told.append)
+            admin.commit(
+                changes, mode, dies=lambda: dies and not self._calm and not self._spared, told=self._told.append
+            )
 
     def _pick(self, number: int, ask: int, wanted: str, limit: float) -> None:
         router = self._router(number)
@@ -278,7 +282,7 @@ class World:
 
     def _kill_admin(self, number: int, seconds: float) -> None:
         admin = self._admins.get(number)
-        if admin is not None and not admin.process.dead:
+        if admin is not None and not admin.process.dead and not self._spared:
             admin.kill()
             self._universe.after(seconds, lambda: self._revive_admin(number, admin))
 
@@ -308,11 +312,23 @@ class World:
         self._path(number, "losing", seconds)
 
     def _fail_over(self, lag: float) -> None:
-        self._around.database.fail_over(lag, self._universe.now, leases_survive=self._schedule.leases_survive)
+        lost = self._known() if self._schedule.leases_lost else frozenset()
+        self._around.database.fail_over(lag, self._universe.now, survive=lambda name: name not in lost)
+        self._spared_until = self._universe.now + LEASE
         self.witness.failed_over()
 
     def _clock(self, jump: float) -> None:
-        self._around.database.clock_offset += jump
+        """Set the database's clock; not ahead while there are leases that somebody knows nothing of."""
+        database = self._around.database
+        known = set(database.leases) <= self._known()
+        database.clock_offset += jump if known else -abs(jump)
+        self._spared_until = self._universe.now + LEASE
+
+    def _known(self) -> frozenset[str]:
+        """Tell which routers every admin has read the lease of: of others it cannot know that they may hold one."""
+        known = [set(admin.broadcaster.fanout.peers) for admin in self._admins.values() if not admin.process.dead]
+        whole = all(not admin.process.dead for admin in self._admins.values())
+        return frozenset(set(self._around.database.leases).intersection(*known)) if whole else frozenset()
 
     def _prune(self) -> None:
         self._around.database.prune(self._universe.now)
@@ -322,6 +338,11 @@ class World:
     def _router(self, number: int) -> Router | None:
         routers = [self._routers[key] for key in sorted(self._routers)]
         return routers[min(number, len(routers) - 1)] if routers else None
+
+    @property
+    def _spared(self) -> bool:
+        """Whether admins live on, since one that starts now could not know who may hold a lease of before."""
+        return self._universe.now < self._spared_until
 
     def _start_router(self, number: int) -> None:
         self._starts += 1

@@ -39,15 +39,21 @@ def main(kind: str, environ: Mapping[str, str]) -> None:
         sys.exit(f"{kind}: the settings are at fault")
     http_name, grpc_name = _PORTS[kind]
     grpc = _bind_beside(environ[grpc_name]) if grpc_name else None
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Ready, bind_and_activate=False)
-    server.socket = socket.socket(fileno=os.dup(int(environ[http_name].removeprefix("fd:"))))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in (http_name, "TRUNKLINE_RELAY_OPERATIONS_LISTEN"):
+        if name in environ:
+            _serve(int(environ[name].removeprefix("fd:")))
     _wait_for_the_end(folder, kind, stubborn=fault.exists())
     if grpc is not None:
         grpc.close()
     _note(folder, kind)
     os._exit(0)
+
+
+def _serve(descriptor: int) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Ready, bind_and_activate=False)
+    server.socket = socket.socket(fileno=os.dup(descriptor))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def _wait_for_the_end(folder: Path, kind: str, *, stubborn: bool) -> None:

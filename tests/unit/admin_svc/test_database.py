@@ -9,6 +9,7 @@ from psycopg import errors
 
 from admin_svc.database import DatabaseFaultError, refusal_of
 from admin_svc.store import is_passing
+from trunkline.database import PoolExhausted
 from trunkline.errors import Reason, Refused
 
 
@@ -21,6 +22,7 @@ from trunkline.errors import Reason, Refused
         (errors.CannotConnectNow(), Reason.DATABASE_UNAVAILABLE, True),
         (psycopg.OperationalError("the connection is lost"), Reason.DATABASE_UNAVAILABLE, True),
         (psycopg_pool.PoolTimeout(), Reason.DATABASE_UNAVAILABLE, False),
+        (PoolExhausted(), Reason.OVERLOADED, False),
         (psycopg_pool.TooManyRequests(), Reason.OVERLOADED, False),
         (errors.LockNotAvailable(), Reason.CATALOG_LOCKED, False),
         (errors.QueryCanceled(), Reason.DATABASE_UNAVAILABLE, False),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admin_svc.fanout import Fanout, Report, WaitMode
-from admin_svc.records import RouterLease, Token
+from admin_svc.records import RouterLease, Sight, Token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NONE = Token(0, "")
@@ -36,10 +36,24 @@ def lease(router_id: str, *, live: bool = True, applied: Token = NONE, state: st
     )
 
 
+def see(
+    fanout: Fanout,
+    head: Token,
+    leases: list[RouterLease],
+    newest_before: int,
+    *,
+    at: float = 0.0,
+    ahead: float = 100.0,
+    server: str = "1",
+) -> None:
+    """Have a fanout take a read, done in no time at some moment, of a database whose clock is ahead."""
+    fanout.observe(Sight(head, leases, at + ahead, server), newest_before, at, at)
+
+
 def fanout_with(*router_ids: str, head: int = 1) -> Fanout:
     """A fanout that has read a head and these live leases."""
     fanout = Fanout()
-    fanout.observe(token(head), [lease(router_id) for router_id in router_ids], 0)
+    see(fanout, token(head), [lease(router_id) for router_id in router_ids], 0)
     return fanout
 
 
@@ -110,9 +124,9 @@ def test_a_router_that_loses_its_lease_while_waited_for_has_lapsed() -> None:
     """Whether the row says so or is gone; one that comes back is waited for again."""
     fanout = fanout_with("a", "b", "c")
     wait = fanout.begin_wait(token(1), "ALL")
-    fanout.observe(token(1), [lease("a", live=False), lease("c")], 1)
+    see(fanout, token(1), [lease("a", live=False), lease("c")], 1, at=5.0)
     assert (wait.lapsed, wait.missing) == ({"a", "b"}, {"c"})
-    fanout.observe(token(1), [lease("a"), lease("c")], 1)
+    see(fanout, token(1), [lease("a"), lease("c")], 1, at=5.5)
     assert (wait.lapsed, wait.missing) == ({"b"}, {"a", "c"})
     fanout.hear("a", serving(1), 0.0)
     fanout.hear("c", serving(1), 0.0)
@@ -124,7 +138,7 @@ def test_a_router_that_comes_while_waiting_is_not_counted() -> None:
     """The set is that of the moment when the wait began."""
     fanout = fanout_with("a")
     wait = fanout.begin_wait(token(1), "ALL")
-    fanout.observe(token(1), [lease("a"), lease("b")], 1)
+    see(fanout, token(1), [lease("a"), lease("b")], 1)
     fanout.hear("a", serving(1), 0.0)
     assert (wait.done, wait.of) == (True, 1)
 
@@ -134,10 +148,10 @@ def test_without_a_stream_the_lease_row_speaks_for_its_router() -> None:
     fanout = fanout_with("a")
     wait = fanout.begin_wait(token(1), "ALL")
     fanout.hear("a", Report(token(1), "DEGRADED"), 0.0)
-    fanout.observe(token(1), [lease("a", applied=token(1), state="SERVING")], 1)
+    see(fanout, token(1), [lease("a", applied=token(1), state="SERVING")], 1)
     assert not wait.done
     fanout.lose("a")
-    fanout.observe(token(1), [lease("a", applied=token(1), state="SERVING")], 1)
+    see(fanout, token(1), [lease("a", applied=token(1), state="SERVING")], 1)
     assert wait.done
 
 
@@ -181,7 +195,7 @@ def test_a_head_that_goes_back_is_another_branch() -> None:
     fanout.hear("a", serving(9), 0.0)
     assert wait.done
     late = fanout.begin_wait(token(9), "ALL")
-    fanout.observe(token(4, "other"), [lease("a")], 9)
+    see(fanout, token(4, "other"), [lease("a")], 9)
     assert fanout.head == token(4, "other")
     assert fanout.lineage.holds(token(9)) is None
     fanout.hear("a", serving(4, "other"), 0.0)
@@ -191,7 +205,7 @@ def test_a_head_that_goes_back_is_another_branch() -> None:
 def test_the_same_number_with_another_chain_is_another_branch() -> None:
     """A failover to a replica that lagged, and wrote on."""
     fanout = fanout_with("a", head=9)
-    fanout.observe(token(9, "other"), [lease("a")], 9)
+    see(fanout, token(9, "other"), [lease("a")], 9)
     wait = fanout.begin_wait(token(9, "other"), "ALL")
     fanout.hear("a", serving(9), 0.0)
     assert not wait.done
@@ -204,9 +218,69 @@ def test_a_read_overtaken_by_a_commit_is_not_taken_for_a_step_back() -> None:
     fanout = fanout_with("a", head=4)
     before = fanout.lineage.newest
     fanout.note_commit(token(5), 0.0)
-    fanout.observe(token(4), [lease("a")], before)
+    see(fanout, token(4), [lease("a")], before)
     assert fanout.head == token(5)
     assert fanout.lineage.holds(token(5))
+
+
+@pytest.mark.parametrize("rows", [[], [lease("a", live=False)]])
+@pytest.mark.parametrize(("head", "server"), [(token(9), "2"), (token(4, "other"), "1"), (token(9, "other"), "1")])
+def test_after_a_failover_whoever_was_known_is_waited_for_until_a_lease_of_before_is_over(
+    rows: list[RouterLease], head: Token, server: str
+) -> None:
+    """The new database may know nothing of it; that its server or its history is another one tells that it may not."""
+    fanout = fanout_with("a", head=9)
+    see(fanout, head, rows, 9, at=10.0, server=server)
+    wait = fanout.begin_wait(head, "ALL")
+    assert (wait.of, wait.done) == (1, False)
+    see(fanout, head, rows, head.revision, at=14.9, server=server)
+    assert wait.missing == {"a"}
+    see(fanout, head, rows, head.revision, at=15.1, server=server)
+    assert wait.done
+    assert fanout.end_wait(wait).lapsed == ("a",)
+
+
+def test_a_router_known_before_a_failover_need_not_be_waited_for_once_it_has_the_change() -> None:
+    """Nor does the failover cost anybody more than that."""
+    fanout = fanout_with("a", head=9)
+    see(fanout, token(9), [], 9, at=10.0, server="2")
+    wait = fanout.begin_wait(token(9), "ALL")
+    fanout.hear("a", serving(9), 10.1)
+    assert wait.done
+
+
+def test_a_failover_that_a_commit_shows_first_is_one_all_the_same() -> None:
+    """The read after it tells which leases are known, not which are held."""
+    fanout = fanout_with("a", head=9)
+    fanout.note_commit(token(5, "other"), 10.0)
+    see(fanout, token(5, "other"), [], fanout.lineage.newest, at=10.1)
+    assert fanout.begin_wait(token(5, "other"), "ALL").missing == {"a"}
+
+
+@pytest.mark.parametrize("rows", [[], [lease("a", live=False)]])
+def test_when_the_databases_clock_goes_ahead_leases_that_are_over_by_it_are_held_on_to(rows: list[RouterLease]) -> None:
+    """The router counts its own by a clock that did not; the row may be over so long ago that it is not even read."""
+    fanout = fanout_with("a")
+    see(fanout, token(1), rows, 1, at=1.0, ahead=107.0)
+    wait = fanout.begin_wait(token(1), "ALL")
+    assert wait.missing == {"a"}
+    see(fanout, token(1), rows, 1, at=6.1, ahead=107.0)
+    assert wait.done
+
+
+@pytest.mark.parametrize("ahead", [40.0, 100.0, 100.0009])
+def test_a_clock_that_goes_back_or_drifts_holds_nobody(ahead: float) -> None:
+    """A lease that lasts longer than it should harms nobody."""
+    fanout = fanout_with("a", "b")
+    see(fanout, token(1), [lease("b")], 1, at=1.0, ahead=ahead)
+    assert fanout.begin_wait(token(1), "ALL").missing == {"b"}
+
+
+def test_a_router_that_gives_its_lease_back_is_not_waited_for() -> None:
+    """It drained: its row is gone while the database is the same."""
+    fanout = fanout_with("a", "b")
+    see(fanout, token(1), [lease("b")], 1, at=1.0)
+    assert fanout.begin_wait(token(1), "ALL").missing == {"b"}
 
 
 def test_propagation_is_measured_once_a_commit_and_router() -> None:
@@ -224,7 +298,7 @@ def test_propagation_is_measured_once_a_commit_and_router() -> None:
 def test_lagging_counts_live_routers_behind_the_head() -> None:
     """A lapsed one is not lagging: it is degraded and says so itself."""
     fanout = Fanout()
-    fanout.observe(token(3), [lease("a"), lease("b"), lease("c", live=False)], 0)
+    see(fanout, token(3), [lease("a"), lease("b"), lease("c", live=False)], 0)
     fanout.hear("a", serving(3), 0.0)
     assert fanout.lagging() == 1
 
@@ -259,7 +333,7 @@ def test_whatever_happens_a_visible_router_has_said_that_it_serves_the_change(
             fanout.lose(str(number))
         elif kind == "leases":
             rows = [lease(str(bit), live=bool(number >> bit & 1)) for bit in range(3)]
-            fanout.observe(token(head), rows, fanout.lineage.newest)
+            see(fanout, token(head), rows, fanout.lineage.newest)
         else:
             waits.append(fanout.begin_wait(token(head), "ALL"))
         for wait in waits:

@@ -243,3 +243,25 @@ def test_folding_a_large_load_lets_others_run_in_between() -> None:
         draft.put(row)
     assert sum(1 for _ in draft.fold()) >= 2
     assert draft.done(head_of(rows)).ability_count == len(rows)
+
+
+def test_a_route_of_many_channels_is_folded_in_steps_too() -> None:
+    """One model that every channel serves is no reason to hold the loop; the route is what it would be at once."""
+    rows = [channel(number, weight=number % 7 + 1) for number in range(4 * STEP, 0, -1)]
+    draft = Draft.from_nothing(head_of(rows))
+    for row in rows:
+        draft.put(row)
+    assert sum(1 for _ in draft.fold()) >= 4
+    [tier] = draft.done(head_of(rows)).routes["default"].named("m").tiers
+    assert dict(tier.weighted.items()) == {row.id: row.weight for row in rows}
+
+
+def test_a_draft_that_is_given_up_gives_all_that_it_made_and_nothing_of_its_base() -> None:
+    """So it can be let go piece by piece, while the base is served on."""
+    old = snapshot(*[channel(number) for number in range(1, 100)])
+    draft = Draft(old)
+    draft.put(channel(1, ["new"], revision=2))
+    pieces = draft.pieces()
+    assert pieces
+    assert not any(piece is part for piece in pieces for part in old.channels.parts)
+    assert ids_of(plan_of(old, wanted=16))

@@ -156,6 +156,30 @@ def test_failed_head_reads_back_off() -> None:
     assert kinds(made.tick(made.wake_at())) == [ReadHead]
 
 
+def test_once_the_database_answers_again_all_that_waits_for_it_tries_at_once() -> None:
+    """Whichever read gets through first; the others' patience was for a database that is away."""
+    made = serving()
+    made.hint(head(6).token, 0.1)
+    for _ in range(6):
+        made.load_failed(1.0, disagreed=False)
+    assert kinds(made.tick(1.1)) == [ReadHead]
+    made.head_read(None, 1.2)
+    assert kinds(made.prove(1.25)[1]) == [ReadHead]
+    assert kinds(made.head_read(head(6), 1.3)) == [Load]
+
+
+def test_what_did_not_add_up_is_not_read_again_for_a_head_that_answers() -> None:
+    """It would not add up the next time either."""
+    made = serving()
+    made.hint(head(6).token, 0.1)
+    for _ in range(6):
+        made.load_failed(1.0, disagreed=True)
+    made.tick(1.1)
+    made.head_read(None, 1.2)
+    assert kinds(made.prove(1.25)[1]) == [ReadHead]
+    assert made.head_read(head(6), 1.3) == []
+
+
 def test_the_head_is_polled_every_second_whatever_the_stream_does() -> None:
     """Polling is additive and never optional."""
     made = serving()

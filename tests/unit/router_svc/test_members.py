@@ -36,6 +36,7 @@ def test_every_point_belongs_to_the_member_whose_share_holds_it(start: dict[int,
     for channel_id in sorted(start):
         end = begin + start[channel_id]
         assert members.at(begin) == members.at(end - 1) == (channel_id, begin, start[channel_id])
+        assert members.drawn(begin) == members.drawn(end - 1) == channel_id
         assert members.share_of(channel_id) == (begin, start[channel_id])
         begin = end
     assert begin == members.total

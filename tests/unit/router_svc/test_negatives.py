@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from router_svc.negatives import MOST, Negatives, again
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot
@@ -69,3 +71,12 @@ def test_what_is_raised_is_equal_and_keeps_nothing_alive() -> None:
     )  # fmt: skip
     assert copy is not refusal
     assert copy.__traceback__ is None
+
+
+def test_a_snapshot_that_was_replaced_is_not_kept() -> None:
+    """What is remembered of it must not hold a large catalog in memory until the next pick."""
+    held, memory = snapshot(channel(1)), Negatives()
+    memory.decide(held, Ask("unknown", group="default"), NOW, open_any)
+    gone = weakref.ref(held)
+    del held
+    assert gone() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 
-from router_svc.metrics import BulkHistogram
+from router_svc.metrics import BulkCounter, BulkHistogram
 from router_svc.outcomes import KEPT, NAMED, Outcomes
 
 
@@ -45,3 +45,14 @@ def test_a_bulk_histogram_counts_as_the_librarys_would() -> None:
     assert values["trunkline_test_bulk_seconds_bucket", "1.0"] == 4
     assert values["trunkline_test_bulk_seconds_bucket", "+Inf"] == 6
     assert values["trunkline_test_bulk_seconds_count", None] == 6
+
+
+def test_a_bulk_counter_counts_as_the_librarys_would() -> None:
+    """By labels, which are text when read."""
+    counter = BulkCounter("trunkline_test_bulk", "For this test.", ["channel", "result"])
+    counter.count(7, "SUCCESS")
+    counter.count(7, "SUCCESS")
+    counter.count("other", "SUCCESS")
+    assert REGISTRY.get_sample_value("trunkline_test_bulk_total", {"channel": "7", "result": "SUCCESS"}) == 2
+    assert REGISTRY.get_sample_value("trunkline_test_bulk_total", {"channel": "other", "result": "SUCCESS"}) == 1
+    REGISTRY.unregister(counter)

@@ -2,13 +2,14 @@
 
 import base64
 import copy
+import hmac
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.secret import ApiKeyHasher, Sealer, Secret, UnsealError
+from trunkline.secret import PROXY, ApiKeyHasher, Sealer, Secret, UnsealError, is_sealed
 
 KEY_ONE = base64.b64encode(bytes(range(32))).decode()
 KEY_TWO = base64.b64encode(bytes(range(32, 64))).decode()
@@ -60,6 +61,28 @@ def test_a_sealed_key_does_not_open_for_another_row(channel_id: int, key_id: int
     assert "upstream" not in str(caught.value)
 
 
+def test_a_proxy_opens_as_its_channels_own_and_as_nothing_else() -> None:
+    """Neither as another channel's, nor as a key; and the error names no more than whose it is."""
+    sealer = Sealer.parse(Secret(f"k1:{KEY_ONE}"))
+    sealed = sealer.seal(Secret("http://u:s3cret@proxy:1"), 7, PROXY)
+    assert sealer.unseal(sealed, 7, PROXY).reveal() == "http://u:s3cret@proxy:1"
+    assert is_sealed(sealed)
+    for channel_id, key_id in ((8, PROXY), (7, 0), (7, "")):
+        with pytest.raises(UnsealError) as caught:
+            sealer.unseal(sealed, channel_id, key_id)
+        assert "s3cret" not in str(caught.value)
+    with pytest.raises(UnsealError, match="proxy of channel 8"):
+        sealer.unseal(sealed, 8, PROXY)
+
+
+@pytest.mark.parametrize(
+    "sealed", [b"", b"k1", b"k1:", b"k1:" + b"x" * 28, b":" + b"x" * 40, b"http://u:s3cret@proxy:1"]
+)
+def test_what_was_never_sealed_does_not_look_so(sealed: bytes) -> None:
+    """It can be told without any key."""
+    assert not is_sealed(sealed)
+
+
 def test_after_a_rotation_old_seals_still_open_and_new_ones_use_the_first_key() -> None:
     """The key id in front tells which key sealed it."""
     before = Sealer.parse(Secret(f"k1:{KEY_ONE}"))
@@ -91,3 +114,10 @@ def test_the_hash_of_an_api_key_depends_on_the_pepper() -> None:
     one, two = ApiKeyHasher(Secret("p1")), ApiKeyHasher(Secret("p2"))
     assert one.hash("sk-a") == one.hash("sk-a") != two.hash("sk-a")
     assert len(one.hash("\ud800")) == 32
+
+
+@given(st.text(max_size=200), st.text(max_size=300))
+def test_the_hash_of_an_api_key_is_hmac_sha256(pepper: str, secret: str) -> None:
+    """What other programs compute of the same pepper and key, whatever their lengths."""
+    expected = hmac.digest(pepper.encode(), secret.encode(), "sha256")
+    assert ApiKeyHasher(Secret(pepper)).hash(secret) == expected

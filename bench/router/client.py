@@ -1,0 +1,119 @@
+"""A caller of one router in a process of its own: `python -m bench.router.client ADDRESS MODE IN_FLIGHT SECONDS`.
+
+MODE is `unary` or `stream`. Prints how many picks it had answered, and their times, as JSON. On the stream it keeps so many
+picks in flight as a relay does: what was answered is asked anew, all in one message, one message at a time; and it reports
+one outcome a pick, gathered over a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from typing import Any, Final
+
+import grpc
+
+from bench.router.catalogs import API_KEY, model
+from trunkline.rpc import dial
+from trunkline.secret import Secret
+from trunkline.v1 import router_pb2 as pb
+from trunkline.v1 import router_pb2_grpc
+
+TOKEN: Final = "the-service-token"  # noqa: S105 - of this benchmark
+_GATHER: Final = 0.1  # seconds, as the relay
+
+
+class Caller:
+    """Asks until its time is over."""
+
+    def __init__(self, stub: Any, metadata: Any, end: float) -> None:
+        """Take a stub, and when to end (monotonic)."""
+        self._stub, self._metadata, self._end = stub, metadata, end
+        self.picks = 0
+        self.seconds: list[float] = []
+        """Time of each call or message."""
+        self._done: list[pb.Outcome] = []
+
+    async def unary(self) -> None:
+        """Pick one by one."""
+        while time.monotonic() < self._end:
+            began = time.monotonic()
+            await self._stub.PickChannel(pb.PickChannelRequest(pick=_pick()), metadata=self._metadata, timeout=10.0)
+            self.seconds.append(time.monotonic() - began)
+            self.picks += 1
+
+    async def stream(self, in_flight: int) -> None:
+        """Pick in messages."""
+        call = self._stub.PickChannels(metadata=self._metadata)
+        async with asyncio.TaskGroup() as tasks:
+            reporting = tasks.create_task(self._report())
+            while time.monotonic() < self._end:
+                began = time.monotonic()
+                items = [pb.PickChannelsRequest.Item(id=number, pick=_pick()) for number in range(in_flight)]
+                await call.write(pb.PickChannelsRequest(items=items))
+                answer = await call.read()
+                self.seconds.append(time.monotonic() - began)
+                if len(answer.results) != in_flight or not answer.results[0].HasField("plan"):
+                    raise RuntimeError("the router did not answer every pick by a plan")
+                self.picks += in_flight
+                self._done += [_outcome(result.plan) for result in answer.results]
+            reporting.cancel()
+        await call.done_writing()
+        while await call.read() is not grpc.aio.EOF:
+            pass
+
+    async def _report(self) -> None:
+        call = self._stub.ReportOutcomes(metadata=self._metadata)
+        while True:
+            await asyncio.sleep(_GATHER)
+            while self._done:
+                batch, self._done = self._done[:1024], self._done[1024:]
+                await call.write(pb.ReportOutcomesRequest(outcomes=batch))
+                await call.read()
+
+
+def _pick() -> pb.Pick:
+    return pb.Pick(api_key=API_KEY, model=model(random.randrange(1000)), client_address="10.0.0.1")
+
+
+def _outcome(plan: pb.Plan) -> pb.Outcome:
+    chosen = plan.candidates[0]
+    return pb.Outcome(
+        decision_id=plan.decision_id,
+        request_id=plan.decision_id,
+        attempt=1,
+        channel_id=chosen.channel_id,
+        key_id=chosen.key_id,
+        result=pb.OUTCOME_RESULT_SUCCESS,
+        http_status=200,
+    )
+
+
+async def run(address: str, mode: str, in_flight: int, seconds: float) -> dict[str, Any]:
+    """Call, and tell what came of it."""
+    dialled = dial(address, Secret(TOKEN))
+    stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
+    caller = Caller(stub, dialled.metadata, time.monotonic() + seconds)
+    if mode == "unary":
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(in_flight):
+                tasks.create_task(caller.unary())
+    else:
+        await caller.stream(in_flight)
+    await dialled.channel.close()
+    times = sorted(caller.seconds)
+    return {
+        "picks": caller.picks,
+        "messages": len(times),
+        "p50_ms": times[len(times) // 2] * 1e3,
+        "p99_ms": times[len(times) * 99 // 100] * 1e3,
+        "p999_ms": times[len(times) * 999 // 1000] * 1e3,
+        "longest_ms": times[-1] * 1e3,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))))

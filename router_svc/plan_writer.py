@@ -1,0 +1,172 @@
+"""Plans into messages, as the bytes that travel.
+
+The law: a whole channel key, or a proxy's URL, goes into a message only when the caller's token has the `credentials` scope.
+Protobuf reads messages that follow each other as one, so what is the same for many plans is encoded once and joined: the
+candidates, as long as their channel's version lives, and what a message's plans have in common. The only framing done here
+is that of results.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf import duration_pb2
+
+from router_svc.follower import Trust
+from router_svc.picker import Candidate, Plan
+from router_svc.snapshot import NO_SHAPING, ChannelKey, Proxy, Shaping, Timeouts, Token
+from router_svc.wire import duration_message, token_message
+from trunkline.errors import Refused
+from trunkline.rpc import refusal_of
+from trunkline.secret import Secret
+from trunkline.v1 import router_pb2
+
+_WRITTEN: Final = 32  # candidates kept of one channel key
+_DEFAULTS: Final = Timeouts()
+_RESPONSE: Final = router_pb2.PickChannelsResponse
+_RESULT: Final = _RESPONSE.Result
+_LENGTH_DELIMITED: Final = 2  # the wire type of what is inside a message
+
+
+def _tag(number: int) -> bytes:
+    return bytes([number << 3 | _LENGTH_DELIMITED])
+
+
+_RESULTS_TAG: Final = _tag(_RESPONSE.RESULTS_FIELD_NUMBER)
+_PLAN_TAG: Final = _tag(_RESULT.PLAN_FIELD_NUMBER)
+
+
+class PlanWriter:
+    """Writes plans for one caller."""
+
+    def __init__(self, *, credentials: bool, trust: Callable[[], Trust]) -> None:
+        """Take whether the caller may have whole keys, and what tells how far answers can be trusted."""
+        self._credentials = credentials
+        self._trust = trust
+        self._own = router_pb2.Plan()  # what a plan has of its own, written anew for each
+        self._trusted = self._said = b""
+        self._token = Token(-1, "")
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a message: its plans are as trusted as the router is now."""
+        degraded, age = self._trust()
+        self._trusted = router_pb2.Plan(degraded=degraded, snapshot_age=duration_message(age)).SerializeToString()
+
+    def result(self, result_id: int, decision: Plan | Refused) -> bytes:
+        """Write a decision as one result of a `PickChannelsResponse`: a part of such a message."""
+        if isinstance(decision, Refused):
+            refused = _RESULT(id=result_id, refusal=refusal_of(decision))
+            return _RESPONSE(results=[refused]).SerializeToString()
+        plan = self.plan(decision)
+        body = b"".join((_RESULT(id=result_id).SerializeToString(), _PLAN_TAG, _varint(len(plan)), plan))
+        return b"".join((_RESULTS_TAG, _varint(len(body)), body))
+
+    def plan(self, plan: Plan) -> bytes:
+        """Write a plan."""
+        if plan.token is not self._token:
+            self._token = plan.token
+            self._said = router_pb2.Plan(token=token_message(plan.token)).SerializeToString()
+        own = self._own
+        own.decision_id = plan.decision_id
+        own.seed = plan.seed
+        own.group = plan.group
+        own.matched_model = plan.matched_model
+        own.api_key_id = plan.api_key_id
+        return b"".join((own.SerializeToString(), self._said, self._trusted, *map(self._candidate, plan.candidates)))
+
+    def message(self, plan: Plan) -> router_pb2.Plan:
+        """Write a plan into a message of its own."""
+        self.begin()
+        return router_pb2.Plan.FromString(self.plan(plan))
+
+    def _candidate(self, candidate: Candidate) -> bytes:
+        """Write a candidate as a part of its plan: the same bytes as long as its channel's version lives."""
+        key = candidate.key
+        if key is None:
+            return _written(candidate, credentials=self._credentials)
+        name = (candidate.priority, candidate.upstream_model, self._credentials)
+        kept = key.written
+        if kept is None:
+            kept = key.written = {}
+        part = kept.get(name)
+        if part is None:
+            if len(kept) >= _WRITTEN:  # a wildcard may be asked for under endlessly many names
+                kept.clear()
+            part = kept[name] = _written(candidate, credentials=self._credentials)
+        return part
+
+
+def _varint(number: int) -> bytes:
+    if number < 1 << 7:
+        return bytes((number,))
+    if number < 1 << 14:
+        return bytes((number & 127 | 128, number >> 7))
+    return bytes((number & 127 | 128,)) + _varint(number >> 7)
+
+
+def _written(candidate: Candidate, *, credentials: bool) -> bytes:
+    message = _candidate_message(candidate, credentials=credentials)
+    return router_pb2.Plan(candidates=[message]).SerializeToString()
+
+
+def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2.Candidate:
+    channel, key = candidate.channel, candidate.key
+    message = router_pb2.Candidate(
+        channel_id=channel.id,
+        channel_name=channel.name,
+        provider=channel.provider,
+        base_url=channel.base_url,
+        upstream_model=candidate.upstream_model,
+        priority=candidate.priority,
+        channel_revision=channel.revision,
+    )
+    if key is not None:
+        message.key_id = key.id
+        message.key_last_four = key.last_four
+        if credentials:
+            message.key = _plain(key)
+    if channel.header_overrides:
+        message.header_overrides.update(channel.header_overrides)
+    if channel.parameter_overrides:
+        message.parameter_overrides_json = channel.parameter_overrides
+    if channel.timeouts != _DEFAULTS:
+        message.timeouts.CopyFrom(_timeouts_message(channel.timeouts))
+    if channel.shaping is not NO_SHAPING:
+        message.shaping.CopyFrom(_shaping_message(channel.shaping, credentials=credentials))
+    return message
+
+
+def _shaping_message(shaping: Shaping, *, credentials: bool) -> router_pb2.Shaping:
+    proxy = shaping.proxy
+    return router_pb2.Shaping(
+        provider_options=shaping.provider_options,
+        removed_headers=shaping.removed_headers,
+        system_prompt=shaping.system_prompt,
+        system_prompt_mode=_PROMPT_MODES[shaping.system_prompt_mode],
+        status_mapping=shaping.status_mapping,
+        proxy_url=_plain(proxy) if credentials and proxy is not None else "",
+        strict=shaping.strict,
+        repeat_after_timeout=shaping.repeat_after_timeout,
+    )
+
+
+_PROMPT_MODES: Final = {
+    "DEFAULT": router_pb2.SYSTEM_PROMPT_MODE_DEFAULT,
+    "PREPEND": router_pb2.SYSTEM_PROMPT_MODE_PREPEND,
+}
+
+
+def _plain(sealed: ChannelKey | Proxy) -> str:
+    return sealed.opened.reveal() if isinstance(sealed.opened, Secret) else ""
+
+
+def _timeouts_message(timeouts: Timeouts) -> router_pb2.Timeouts:
+    def written(milliseconds: int | None) -> duration_pb2.Duration | None:
+        return None if milliseconds is None else duration_message(milliseconds / 1000)
+
+    return router_pb2.Timeouts(
+        connect=written(timeouts.connect),
+        first_byte=written(timeouts.first_byte),
+        idle=written(timeouts.idle),
+        total=written(timeouts.total),
+    )

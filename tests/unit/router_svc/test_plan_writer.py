@@ -1,0 +1,40 @@
+"""Plans as bytes: what protobuf reads of them is what was decided."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_svc.follower import Trust
+from router_svc.plan_writer import PlanWriter
+from tests.unit.router_svc.builders import channel, plan_of, snapshot
+from trunkline.errors import ModelUnknown
+from trunkline.rpc import refusal_of
+from trunkline.v1 import router_pb2
+
+TRUSTED = Trust(degraded=True, age=2.25)
+
+
+@given(
+    ids=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4),
+    seed=st.integers(0, 2**64 - 1),
+    name=st.sampled_from(["m", "m" * 100, "m" * 1000, "ü" * 12_000]),
+)
+def test_results_that_follow_each_other_are_one_message(ids: list[int], seed: int, name: str) -> None:
+    """Whatever the sizes; a refusal among them, and the slot after them."""
+    held = snapshot(channel(1, [name]), channel(2, [name]), channel(3, [name], keys=[]), revision=7)
+    writer = PlanWriter(credentials=False, trust=lambda: TRUSTED)
+    plan = plan_of(held, name, seed=seed, decision_id="a-decision")
+    unknown = ModelUnknown(model="x", revision=7)
+    slot = router_pb2.PickChannelsResponse(answers_request=True, deferred_ids=[5])
+    parts = [*(writer.result(number, plan) for number in ids), writer.result(9, unknown), slot.SerializeToString()]
+    read = router_pb2.PickChannelsResponse.FromString(b"".join(parts))
+    assert [result.id for result in read.results] == [*ids, 9]
+    assert (read.answers_request, list(read.deferred_ids)) == (True, [5])
+    assert read.results[-1].refusal == refusal_of(unknown)
+    for result in read.results[:-1]:
+        assert result.plan == writer.message(plan)
+        assert (result.plan.seed, result.plan.decision_id, result.plan.matched_model) == (seed, "a-decision", name)
+        assert result.plan.token.revision == 7
+        assert (result.plan.degraded, result.plan.snapshot_age.nanos) == (True, 250_000_000)
+        assert sorted(candidate.channel_id for candidate in result.plan.candidates) == [1, 2, 3]
