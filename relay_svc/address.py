@@ -5,6 +5,7 @@ that is no trusted proxy is the client.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -22,6 +23,12 @@ def client_address(peer: str, forwarded_for: Iterable[bytes], trusted: Sequence[
             break  # a proxy wrote nonsense: it is the last that is known
         address = hop
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def peer_address(peer: str) -> str:
+    """Tell the IP address of the connection's other end: what the kernel says, again with every request."""
+    return client_address(peer, (), ())
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -11,10 +11,11 @@ some upstreams never say `[DONE]`. Anything else is an answer cut short, which a
 import json
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from relay_svc.plan import Usage
+import msgspec
+
+from relay_svc.plan import NO_USAGE, Usage
 
 TAIL: Final = 8192
 """Bytes of an answer's end that are looked at: the last chunk of a stream, or the members after the choices."""
@@ -24,14 +25,13 @@ MAX_HELD: Final = 256 << 10
 _DONE: Final = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\]")
 _ERROR: Final = re.compile(rb'(?:^|[\r\n])(?:event: ?error[\r\n]|data: ?\{\s*"error")')
 _FINISHED: Final = re.compile(rb'"(?:finish_reason|finishReason)"\s*:\s*"')
-_USAGE: Final = re.compile(r'"usage"\s*:\s*(?=\{)')
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\r\r")
 _LONGEST_BOUNDARY: Final = 3
 _DECODER: Final = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How an answer ended: bytes still to be sent, whether it is whole, and whether the upstream itself said it failed."""
 
     rest: bytes
@@ -127,9 +127,10 @@ class EventStream:
         """Judge by the last events; an unfinished one is dropped unless it says that all is done."""
         held = bytes(self._held)
         text = self._tail.read() + held
-        if _ERROR.search(text):
+        # Each pattern after its own plain word: looking for a word in 8 KB takes 1 µs, for a pattern 100.
+        if b"error" in text and _ERROR.search(text):
             return Ending(held if clean else b"", whole=clean, told=True)
-        if _DONE.search(text) or (clean and _FINISHED.search(text)):
+        if (b"[DONE]" in text and _DONE.search(text)) or (clean and _FINISHED.search(text)):
             return Ending(held, whole=True)
         return Ending(b"", whole=False)
 
@@ -151,23 +152,48 @@ def _end_of_last(data: bytearray, boundary: bytes, start: int) -> int:
 
 
 def _usage_in(tail: bytes) -> Usage:
-    text = tail.decode("utf-8", "replace")
-    places = [match.end() for match in _USAGE.finditer(text)]
-    if not places:
-        return Usage()
+    place = len(tail)
+    while (place := tail.rfind(b'"usage"', 0, place)) >= 0:
+        if match := _USAGE.match(tail, place):
+            return _usage_at(tail, match.end())
+    return NO_USAGE
+
+
+class _Flat(msgspec.Struct):
+    """What a usage object without objects in it holds; a tenth of the general reader's time."""
+
+    prompt_tokens: object = None
+    input_tokens: object = None
+    completion_tokens: object = None
+    output_tokens: object = None
+
+
+_FLAT: Final = msgspec.json.Decoder(_Flat)
+
+
+def _usage_at(tail: bytes, start: int) -> Usage:
+    end = tail.find(b"}", start) + 1
+    if tail.find(b"{", start + 1, end) < 0:
+        try:
+            flat = _FLAT.decode(tail[start:end])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return NO_USAGE
+        return Usage(
+            _first_count(flat.prompt_tokens, flat.input_tokens),
+            _first_count(flat.completion_tokens, flat.output_tokens),
+        )
     try:
-        usage, _ = _DECODER.raw_decode(text, places[-1])
+        usage, _ = _DECODER.raw_decode(tail[start:].decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return Usage()
+        return NO_USAGE
     return Usage(
-        _count(usage, "prompt_tokens", "input_tokens"),
-        _count(usage, "completion_tokens", "output_tokens"),
+        _first_count(usage.get("prompt_tokens"), usage.get("input_tokens")),
+        _first_count(usage.get("completion_tokens"), usage.get("output_tokens")),
     )
 
 
-def _count(usage: dict[str, object], *names: str) -> int:
-    for name in names:
-        value = usage.get(name)
+def _first_count(*values: object) -> int:
+    for value in values:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
             return value
     return 0

@@ -4,21 +4,20 @@ The law: a request gets one answer and one log line. What goes wrong before the 
 shape; after it the connection is broken off.
 """
 
+import random
 import re
-import uuid
 from dataclasses import dataclass
 from typing import Final
 
 from relay_svc import errors, metrics, record
-from relay_svc.address import Network, client_address
+from relay_svc.address import Network, client_address, peer_address
 from relay_svc.chat import ChatCompletions
 from relay_svc.errors import HttpRefusal
-from relay_svc.exchange import ClientLeft, ClientStalled, Exchange
+from relay_svc.exchange import ClientStalled, Exchange
 from relay_svc.models import ModelList
 from relay_svc.record import Record
 from trunkline.auth import bearer
 from trunkline.secret import Secret
-from trunkline.serving import OPERATIONS, App, Receive, Scope, Send
 from trunkline.telemetry import get_logger
 
 log = get_logger()
@@ -36,27 +35,19 @@ class Door:
 
     trusted: tuple[Network, ...]
     """Proxies whose `X-Forwarded-For` is believed."""
-    client_timeout: float
-    """Longest wait for a client to take what is sent, in seconds."""
     max_in_flight: int
 
 
 class Relay:
-    """The ASGI app."""
+    """What serves a request, whatever its path."""
 
-    def __init__(self, chat: ChatCompletions, models: ModelList, operations: App, door: Door) -> None:
+    def __init__(self, chat: ChatCompletions, models: ModelList, door: Door) -> None:
         """Take what serves each path."""
-        self._chat, self._models, self._operations, self._door = chat, models, operations, door
+        self._chat, self._models, self._door = chat, models, door
         self._in_flight = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            return
-        if scope["path"] in OPERATIONS:
-            await self._operations(scope, receive, send)
-            return
-        exchange = Exchange(scope, receive, send, self._door.client_timeout)
         noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange))
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
@@ -70,8 +61,6 @@ class Relay:
     async def _answer(self, exchange: Exchange, noted: Record) -> None:
         try:
             await self._serve(exchange, noted)
-        except ClientLeft:
-            pass
         except ClientStalled:
             noted.outcome = record.CLIENT_STALLED
             exchange.break_off(abort=True)
@@ -113,9 +102,9 @@ class Relay:
             exchange.break_off(abort=True)
 
     def _address(self, exchange: Exchange) -> str:
-        forwarded = (
-            [value for name, value in exchange.headers if name == b"x-forwarded-for"] if self._door.trusted else ()
-        )
+        if not self._door.trusted:
+            return peer_address(exchange.peer)
+        forwarded = [value for name, value in exchange.headers if name == b"x-forwarded-for"]
         return client_address(exchange.peer, forwarded, self._door.trusted)
 
 
@@ -136,4 +125,4 @@ def _api_key(exchange: Exchange) -> Secret:
 def _request_id(exchange: Exchange) -> str:
     """Take the client's request id, or make one; what is not plainly an id is not repeated in logs and headers."""
     given = exchange.header(b"x-request-id")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode("ascii") if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"

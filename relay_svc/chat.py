@@ -6,7 +6,6 @@ The law: this file orders the steps and decides nothing of them. Whatever happen
 router, its connection is let go, and the request has its one log line.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from relay_svc import errors, metrics, payload, record
@@ -42,10 +41,10 @@ class ChatCompletions:
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret) -> None:
-        """Serve one request. Raises HttpRefusal before anything was sent, ClientLeft, ClientStalled."""
+        """Serve one request. Raises HttpRefusal before anything was sent, ClientStalled."""
         body = await self._body(exchange, noted)
         request = _parsed(body, noted)
-        await exchange.while_present(self._route(exchange, noted, api_key, request))
+        await self._route(exchange, noted, api_key, request)
 
     async def _body(self, exchange: Exchange, noted: Record) -> bytes:
         if exchange.header(b"content-encoding") not in (b"", b"identity"):
@@ -59,7 +58,7 @@ class ChatCompletions:
         asked = Asked(api_key, request.model, noted.client_address, self._bounds.max_attempts)
         events = False
         try:
-            async with self._deadlines.within(self._bounds.total_timeout):
+            with self._deadlines.within(self._bounds.total_timeout):
                 noted.plan = plan = await self._plan(asked)
                 walk = Walk(self._upstream, self._routers, self._bounds.policy, noted, plan)
                 try:
@@ -84,7 +83,7 @@ class ChatCompletions:
     async def _plan(self, asked: Asked) -> Plan:
         start = now()
         try:
-            return await self._routers.pick(asked, asyncio.get_running_loop().time() + self._bounds.pick_timeout)
+            return await self._routers.pick(asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
         except PickRefused as refused:
             raise errors.of_pick(refused) from None
         except RoutersUnreachable:

@@ -1,51 +1,132 @@
-"""One request and its answer, as the rest of the relay sees them, on ASGI.
+"""One request and its answer, as the rest of the relay sees them, on the client's connection itself.
 
-The law: this is the only file that speaks ASGI to a request. Reading is bounded in bytes and time, writing waits for
-the client (in time, too), and a client that leaves cancels the work at once, wherever it waits.
+The law: reading is bounded in bytes and time, writing waits for the client (in time, too), and a client that leaves cancels
+the work at once, wherever it waits: the connection tells the exchange, the exchange cancels its task. An answer's framing is
+made here and nowhere else, and is whole or visibly broken, never out of step with the next answer.
+
+No ASGI: its messages, its queues and its second task a request cost more than all else that the relay does for one. uvicorn's
+protocol takes an Exchange for one of its own cycles, so connections, keep-alive, pipelining and drains stay uvicorn's; what
+it reads and writes on a cycle is marked below.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final, Protocol
 
 from relay_svc import errors
-from relay_svc.headers import first
-from relay_svc.http_protocol import BREAK_OFF
-from trunkline.serving import Receive, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 
-
-class ClientLeft(Exception):  # noqa: N818 - a fact, not an error
-    """The client closed its connection."""
+_MOST_UNASKED: Final = 64 << 10
+"""Bytes of a body that are taken in before anyone has asked for it."""
+_LARGE: Final = 16 << 10
+"""Bytes from which a chunk is written beside its framing: a third write costs less than copying it."""
+_NO_BODY: Final = frozenset({204, 304})
 
 
 class ClientStalled(Exception):  # noqa: N818 - a fact, not an error
     """The client took nothing for too long."""
 
 
+class Flow(Protocol):
+    """The pace of a connection, each way."""
+
+    write_paused: bool
+
+    def pause_reading(self) -> None:
+        """Take nothing from the client for now."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        ...
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection it is on."""
+
+    transport: asyncio.Transport
+    peer: str
+    """The IP address at the other end; empty when it has none."""
+    stall_limit: float
+    """Longest wait, in seconds, for the client to take what is sent."""
+
+    @property
+    def flow(self) -> Flow:
+        """The pace."""
+        ...
+
+    def standing_headers(self) -> Headers:
+        """Give the headers that every answer carries."""
+        ...
+
+    def on_response_complete(self) -> None:
+        """Go on with what the client sent next."""
+        ...
+
+    def hang_up(self, *, abort: bool = False) -> None:
+        """Close the connection once what was written is taken, for which there is a limit, or at once."""
+        ...
+
+
 class Exchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_receive",
-        "_scope",
-        "_send",
-        "_stall_limit",
-        "_whole",
+        "_body",
+        "_chunked",
+        "_connection",
+        "_end_of_body",
+        "_first",
+        "_left",
+        "_most",
+        "_size",
+        "_task",
+        "_unsent",
+        "close_delimited",
         "gone",
         "headers",
+        "keep_alive",
+        "loop",
+        "method",
+        "more_body",
+        "path",
+        "response_complete",
         "sent",
         "stalled",
         "started",
         "status",
+        "takes_chunks",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, stall_limit: float) -> None:
-        """Take an ASGI call; `stall_limit` is the longest wait, in seconds, for the client to take what is sent."""
-        self._scope, self._receive, self._send = scope, receive, send
-        self._stall_limit = stall_limit
-        self._whole = False
-        self.headers: Headers = scope["headers"]
+    def __init__(self, connection: Connection, method: str, path: str, headers: Headers) -> None:
+        """Take a head, its names in lower case."""
+        self._connection = connection
+        self.method = method
+        """The method."""
+        self.path = path
+        """The path, decoded."""
+        self.headers = headers
+        self._first = dict(reversed(headers))
+        self._body: list[bytes] = []
+        self._size = 0
+        self._most = _MOST_UNASKED
+        self._end_of_body: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._chunked = False
+        self._unsent = b""
+        """The head, until something goes with it."""
+        self._left: int | None = None
+        """Bytes of the answer's body that its head promised and that are still to be sent; None when it promised none."""
+        self.takes_chunks = True
+        """Whether the client knows chunked bodies: HTTP/1.1 does."""
+        self.close_delimited = False
+        """Whether only the connection's end ends the answer."""
         self.gone = False
         """Whether the client has left."""
         self.stalled = False
@@ -56,97 +137,179 @@ class Exchange:
         """The status sent; 0 before."""
         self.sent = 0
         """Bytes of the answer's body sent."""
+        self.keep_alive = True
+        """Whether the connection outlives the answer. uvicorn clears it when it drains."""
+        self.more_body = True
+        """Whether some of the body is still to come. uvicorn clears it."""
+        self.response_complete = False
+        """Whether the answer is over. uvicorn starts the next request by it."""
+
+    # ------------------------------------------------------------ the connection's side
 
     @property
-    def method(self) -> str:
-        """The method."""
-        return str(self._scope["method"])
+    def response_started(self) -> bool:
+        """The same as `started`, as uvicorn calls it."""
+        return self.started
 
-    @property
-    def path(self) -> str:
-        """The path, decoded."""
-        return str(self._scope["path"])
+    def begin(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
+        """Take the task that serves it; a client that left before it ran is noticed at its first wait."""
+        self._task, self.loop = task, loop
+        if self.gone:
+            task.cancel()
+
+    def leave(self) -> None:
+        """Note that the client is gone, and end the work for it."""
+        if not self.response_complete:
+            self.gone = True
+            if self._task is not None:
+                self._task.cancel()
+
+    def feed(self, data: bytes) -> None:
+        """Take a part of the body; past what may be taken in, no more is read for now."""
+        if self.response_complete:
+            return  # it was refused: what is left of it is thrown away
+        self._body.append(data)
+        self._size += len(data)
+        if self._size > self._most:
+            self._connection.flow.pause_reading()
+            self._wake()
+
+    def feed_end(self) -> None:
+        """Note that the body is whole."""
+        self.more_body = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._end_of_body is not None and not self._end_of_body.done():
+            self._end_of_body.set_result(None)
+
+    # ------------------------------------------------------------ the request
 
     @property
     def peer(self) -> str:
         """The IP address at the other end of the connection; empty when it has none."""
-        client = self._scope.get("client")
-        return client[0] if client else ""
+        return self._connection.peer
 
     def header(self, name: bytes) -> bytes:
-        """Give a header's first value; empty when there is none."""
-        return first(self.headers, name)
+        """Give the first value of a header, its name in lower case; empty when there is none."""
+        return self._first.get(name, b"")
 
     async def body(self, limit: int, time_limit: float) -> bytes:
-        """Read the whole body, at most `limit` bytes within `time_limit` seconds. Raises HttpRefusal, ClientLeft."""
+        """Read the whole body, at most `limit` bytes within `time_limit` seconds. Raises HttpRefusal."""
         length = self.header(b"content-length")
         if length.isdigit() and int(length) > limit:
             raise errors.body_too_large(limit)
+        self._most = limit
+        self._connection.flow.resume_reading()  # also for a body that is here: a client that leaves must be seen to
+        if self.more_body and self._size <= limit:
+            await self._rest_of_body(time_limit)
+        if self._size > limit:
+            raise errors.body_too_large(limit)
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        return body
+
+    async def _rest_of_body(self, time_limit: float) -> None:
+        if self.header(b"expect").lower() == b"100-continue":
+            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        loop = self.loop
+        self._end_of_body = loop.create_future()
+        late = loop.call_later(time_limit, self._wake)  # one timer for a body, however many parts it comes in
         try:
-            async with asyncio.timeout(time_limit):
-                return await self._read(limit)
-        except TimeoutError:
-            raise errors.body_too_slow(time_limit) from None
+            await self._end_of_body
+        finally:
+            late.cancel()
+        if self.more_body and self._size <= self._most:
+            raise errors.body_too_slow(time_limit)
 
-    async def _read(self, limit: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.gone = True
-                raise ClientLeft
-            chunk: bytes = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
-                raise errors.body_too_large(limit)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def while_present(self, work: Awaitable[None]) -> None:
-        """Do the work, and cancel it when the client leaves; the body must have been read. Raises ClientLeft."""
-        fault: Exception | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._watch(), name="client")
-                try:
-                    await work
-                except Exception as error:  # noqa: BLE001 - raised again below, out of the group that would wrap it
-                    fault = error
-                watching.cancel()
-        except* ClientLeft:
-            raise ClientLeft from None
-        if fault is not None:
-            raise fault
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if not self._whole:
-            self.gone = True
-            raise ClientLeft
+    # ------------------------------------------------------------ the answer
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Send the head."""
-        self.started = True
-        self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        """Give the head, whose names are in lower case; it goes out with the first bytes of the body, in one packet.
+
+        Framing is made here, from `content-length` where it is given.
+        """
+        lines = [*self._connection.standing_headers(), *headers, *self._framing(status, headers)]
+        parts = [_STATUS_LINES.get(status) or _status_line(status)]
+        for name, value in lines:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        # A value that holds a line's end would let an upstream write the client's next answer.
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
+            raise ValueError("a header holds the end of a line")
+        self.started, self.status = True, status
+        self._unsent = head
+
+    def _framing(self, status: int, headers: Headers) -> Headers:
+        """Settle how the answer's end will be told, and whether the connection outlives it."""
+        named = dict(headers)
+        length = int(named[b"content-length"]) if b"content-length" in named else None
+        closes = b"connection" in named and b"close" in named[b"connection"].lower()
+        framing: Headers = []
+        if self.method == "HEAD" or status in _NO_BODY:
+            length = 0
+        elif length is None and self.takes_chunks:
+            self._chunked = True
+            framing.append((b"transfer-encoding", b"chunked"))
+        elif length is None:
+            self.close_delimited = True
+        self._left = length
+        if closes or self.close_delimited:
+            self.keep_alive = False
+        if not self.keep_alive and not closes:
+            framing.append((b"connection", b"close"))
+        return framing
 
     async def write(self, data: bytes) -> None:
-        """Send a part of the body; waits while the client is behind. Raises ClientStalled."""
-        await self._put(data, more=True)
+        """Send a part of the body, empty at will; waits while the client is behind. Raises ClientStalled."""
+        self._put(data)
+        if self._connection.flow.write_paused:
+            await self._drained()
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last of the body: the answer is whole. Raises ClientStalled."""
-        self._whole = True
-        await self._put(data, more=False)
+        if self._connection.flow.write_paused:
+            await self._drained()
+        if self._left is not None and self._left != len(data):
+            raise ValueError("an answer that is not as long as its content-length")
+        self._put(data, last=True)
+        self.response_complete = True
+        if not self.keep_alive:
+            self._connection.hang_up()
+        self._connection.on_response_complete()
 
-    async def _put(self, data: bytes, *, more: bool) -> None:
+    def _put(self, data: bytes, *, last: bool = False) -> None:
+        """Write at once what is there to write: each write costs a system call."""
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise ValueError("an answer longer than its content-length")
         self.sent += len(data)
+        head, self._unsent = self._unsent, b""
+        if self._chunked and data:
+            if len(data) >= _LARGE:
+                self._write(head + b"%x\r\n" % len(data))
+                self._write(data)
+                self._write(b"\r\n0\r\n\r\n" if last else b"\r\n")
+            else:
+                self._write((b"%b%x\r\n%b\r\n0\r\n\r\n" if last else b"%b%x\r\n%b\r\n") % (head, len(data), data))
+        elif self._chunked and last:
+            self._write(head + b"0\r\n\r\n")
+        elif len(data) >= _LARGE:
+            self._write(head)
+            self._write(data)
+        else:
+            self._write(head + data)
+
+    def _write(self, data: bytes) -> None:
+        if data and not self.gone:
+            self._connection.transport.write(data)
+
+    async def _drained(self) -> None:
         try:
-            async with asyncio.timeout(self._stall_limit):
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            async with asyncio.timeout(self._connection.stall_limit):
+                await self._connection.flow.drain()
         except TimeoutError:
             self.stalled = True
             raise ClientStalled from None
@@ -161,7 +324,18 @@ class Exchange:
 
     def break_off(self, *, abort: bool = False) -> None:
         """End the connection in the middle of the answer; `abort` drops what the client has not taken yet."""
-        self._whole = True
-        end = self._scope.get("state", {}).get(BREAK_OFF)
-        if end is not None:  # without it the server ends the connection when the app returns
-            end(abort=abort)
+        if not abort:
+            self._put(b"")
+        self.response_complete = True
+        self._connection.hang_up(abort=abort)
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
+
+
+_STATUS_LINES: Final = {status.value: _status_line(status.value) for status in HTTPStatus}

@@ -36,8 +36,7 @@ class Forward:
         answer, chunk = self._begun.answer, self._begun.chunk
         try:
             while chunk:
-                if out := self._watch.feed(chunk):
-                    await self._exchange.write(out)
+                await self._exchange.write(self._watch.feed(chunk))
                 chunk = await answer.read()
         except UpstreamFailure as failure:
             fault = failure
@@ -71,4 +70,5 @@ async def end_badly(exchange: Exchange, noted: Record, refusal: HttpRefusal | No
     if events and refusal is not None:
         # The blank line first: an event too large to be held back may be open.
         await exchange.write(b"\n\ndata: " + refusal.body(noted.request_id) + b"\n\n")
-    exchange.break_off()
+    # A client that knows no chunks takes the connection's end for the answer's: it gets a reset instead.
+    exchange.break_off(abort=exchange.close_delimited and not events)

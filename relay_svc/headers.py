@@ -3,10 +3,13 @@
 The law: pure. Hop-by-hop headers end here (RFC 9110, 7.6.1), those that `Connection` names too. Private ones do as well: what
 a client says about itself or its credentials never reaches an upstream, and what an upstream says about the account behind
 a channel never reaches a client. Framing is made anew on each side.
+
+What becomes of a name is worked out once (the same few come with every request); a bounded number of names is remembered.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -79,15 +82,14 @@ def to_upstream(
     own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode())]
     if key:
         own.append((b"authorization", b"Bearer " + key.encode()))
-    ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
-    set_here = {name for name, _ in ours}
-    passed = [
-        pair
-        for pair in _end_to_end(client, _NOT_SENT_UP)
-        if pair[0] not in set_here and not pair[0].startswith(_NOT_SENT_UP_PREFIXES)
-    ]
-    passed.extend(pair for pair in own if pair[0] not in set_here)
-    passed.extend(pair for pair in ours if pair[0] not in _FRAMING)
+    passed = _end_to_end(client, _sent_up)
+    if overrides:
+        ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
+        set_here = {name for name, _ in ours}
+        passed = [pair for pair in passed if pair[0] not in set_here]
+        own = [pair for pair in own if pair[0] not in set_here]
+        own += [pair for pair in ours if pair[0] not in _FRAMING]
+    passed += own
     return passed
 
 
@@ -96,20 +98,44 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connecti
 
 def to_client(upstream: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Give the headers of an upstream's answer that the client gets."""
-    return [pair for pair in _end_to_end(upstream, _NOT_SENT_DOWN) if not pair[0].startswith(_NOT_SENT_DOWN_PREFIXES)]
+    return _end_to_end(upstream, _sent_down)
 
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     """Give the value of the first header of a lower-case name; empty when there is none."""
     for key, value in headers:
-        if key.lower() == name:
+        if key == name or key.lower() == name:
             return value
     return b""
 
 
-def _end_to_end(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes]) -> Headers:
-    lowered = [(name.lower(), value) for name, value in headers]
-    for name, value in lowered:
-        if name == b"connection":
-            dropped = dropped | {token.strip().lower() for token in value.split(b",")}
-    return [pair for pair in lowered if pair[0] not in dropped]
+@lru_cache(maxsize=1024)
+def _sent_up(name: bytes) -> bytes | None:
+    """Give a name in lower case; None when its header ends here."""
+    name = name.lower()
+    return None if name in _NOT_SENT_UP or name.startswith(_NOT_SENT_UP_PREFIXES) else name
+
+
+@lru_cache(maxsize=1024)
+def _sent_down(name: bytes) -> bytes | None:
+    """As `_sent_up`, the other way."""
+    name = name.lower()
+    return None if name in _NOT_SENT_DOWN or name.startswith(_NOT_SENT_DOWN_PREFIXES) else name
+
+
+_LONGEST_KEPT: Final = 64
+"""Bytes of the longest name that is remembered."""
+_PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
+"""What `Connection` says nearly always: it names no header."""
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]], sent: Any) -> Headers:
+    passed: Headers = []
+    named: set[bytes] | None = None
+    for name, value in headers:
+        lowered = sent(name) if len(name) <= _LONGEST_KEPT else sent.__wrapped__(name)
+        if lowered is not None:
+            passed.append((lowered, value))
+        elif value not in _PLAIN_CONNECTION and name.lower() == b"connection":
+            named = (named or set()) | {token.strip().lower() for token in value.split(b",")}
+    return passed if named is None else [pair for pair in passed if pair[0] not in named]

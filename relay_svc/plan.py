@@ -1,19 +1,21 @@
 """The words between the relay and its routers, without the wire: what is asked, what is answered, what is reported.
 
-The law: plain values. `router_client` alone turns them into protobuf and back.
+The law: plain values. `router_client` alone turns them into protobuf and back. What is made anew for every request is a
+msgspec.Struct, made in 0.2 µs where a frozen dataclass takes as much for two fields.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
+
+import msgspec
 
 from trunkline.errors import Reason
 from trunkline.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a client wants routed."""
 
     api_key: Secret
@@ -47,12 +49,17 @@ class ChannelLimits:
 
     def over(self, default: TimeLimits) -> TimeLimits:
         """Fill the gaps with the relay's own limits."""
+        if self is NO_LIMITS:
+            return default
         return TimeLimits(
             default.connect if self.connect is None else self.connect,
             default.first_byte if self.first_byte is None else self.first_byte,
             default.idle if self.idle is None else self.idle,
             default.total if self.total is None else self.total,
         )
+
+
+NO_LIMITS: Final = ChannelLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,7 @@ class Candidate:
     header_overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
     parameter_overrides: str = ""
     """A JSON object, or a list of operations (see `trunkline.parameter_overrides`), or empty."""
-    limits: ChannelLimits = ChannelLimits()
+    limits: ChannelLimits = NO_LIMITS
     shaping: Shaping = NO_SHAPING
 
     @property
@@ -102,8 +109,7 @@ class Candidate:
         return self.shaping.repeat_after_timeout
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The candidates for one request, best first, and the state that named them."""
 
     router: str
@@ -113,10 +119,10 @@ class Plan:
     group: str
     matched_model: str
     api_key_id: int
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     degraded: bool = False
     snapshot_age: float = 0.0
-    """Seconds since the router's snapshot was last known to be at head."""
+    """Seconds since the router's snapshot was last known to be at head; told only by one that is degraded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +196,7 @@ class Result(StrEnum):
     ABANDONED = "ABANDONED"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens as the upstream counted them; 0 when unknown."""
 
     input_tokens: int = 0
@@ -201,8 +206,7 @@ class Usage:
 NO_USAGE: Final = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What happened to one attempt on one candidate. Durations in seconds."""
 
     decision_id: str

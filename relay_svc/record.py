@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from relay_svc import metrics
 from relay_svc.errors import Headers, HttpRefusal
 from relay_svc.plan import NO_USAGE, Candidate, Outcome, Plan, Result, Routers, Usage
-from trunkline.telemetry import DISTRIBUTOR, get_logger
-
-log = get_logger()
+from trunkline.telemetry import DISTRIBUTOR, tell
 
 SERVED = "served"
 UPSTREAM_ERROR = "upstream_error"
@@ -82,7 +80,7 @@ class Record:
         if gone:
             self.outcome = CLIENT_LEFT
             metrics.CLIENTS_GONE.inc()
-        metrics.REQUESTS.labels(self.outcome, str(status)).inc()
+        metrics.requests(self.outcome, status).inc()
         metrics.REQUEST_SECONDS.observe(end - self.start)
         if self.first_byte:
             metrics.FIRST_BYTE_SECONDS.observe(self.first_byte - self.start)
@@ -102,28 +100,26 @@ class Record:
         if self.reason:
             facts["reason"] = self.reason
         if self.model:
-            facts |= {"model": self.model[:256], "stream": self.stream}
+            facts["model"], facts["stream"] = self.model[:256], self.stream
         if self.first_byte:
             overhead = self.first_byte - (self.body_end or self.start) - self.upstream_wait
-            facts |= {"ttfb_ms": _ms(self.first_byte - self.start), "overhead_ms": _ms(overhead)}
-        if self.plan is not None:
-            facts |= {
-                "group": self.plan.group,
-                "api_key_id": self.plan.api_key_id,
-                "channel_ids": self.channels,
-                "attempts": len(self.channels),
-                "decision_id": self.plan.decision_id,
-                "revision": self.plan.revision,
-                "router": self.plan.router,
-            }
-        if self.usage != NO_USAGE:
-            facts |= {"input_tokens": self.usage.input_tokens, "output_tokens": self.usage.output_tokens}
-        tell = log.warning if self.outcome in (BROKEN, FAILED, ABANDONED, CLIENT_STALLED) or status >= 500 else log.info  # noqa: PLR2004 - HTTP
-        tell(f"{DISTRIBUTOR} {self.outcome}", **facts)
+            facts["ttfb_ms"], facts["overhead_ms"] = _ms(self.first_byte - self.start), _ms(overhead)
+        if (plan := self.plan) is not None:
+            facts["group"] = plan.group
+            facts["api_key_id"] = plan.api_key_id
+            facts["channel_ids"] = self.channels
+            facts["attempts"] = len(self.channels)
+            facts["decision_id"] = plan.decision_id
+            facts["revision"] = plan.revision
+            facts["router"] = plan.router
+        if self.usage is not NO_USAGE:
+            facts["input_tokens"], facts["output_tokens"] = self.usage.input_tokens, self.usage.output_tokens
+        bad = status >= 500 or self.outcome in (BROKEN, FAILED, ABANDONED, CLIENT_STALLED)  # noqa: PLR2004 - HTTP
+        tell("warning" if bad else "info", f"{DISTRIBUTOR} {self.outcome}", facts)
 
 
 def _ms(span: float) -> float:
-    return round(span * 1e3, 3)
+    return int(span * 1e6) / 1e3  # whole microseconds, for a quarter of what `round` costs
 
 
 @dataclass(slots=True)
@@ -147,7 +143,7 @@ class Attempt:
             return
         self.ended = True
         end = now()
-        metrics.ATTEMPTS.labels(result.value.lower()).inc()
+        metrics.attempts(result.value.lower()).inc()
         routers.report(
             self.plan.router,
             Outcome(
@@ -171,11 +167,11 @@ class Attempt:
             self._measure(end, usage)
 
     def _measure(self, end: float, usage: Usage) -> None:
-        labels = (self.plan.matched_model, self.candidate.provider)
-        metrics.GEN_AI_DURATION.labels(*labels).observe(end - self.start)
+        measured = metrics.answers(self.plan.matched_model, self.candidate.provider)
+        measured.duration.observe(end - self.start)
         if self.streamed:
-            metrics.GEN_AI_FIRST_TOKEN.labels(*labels).observe(self.first_byte - self.start)
+            measured.first_token.observe(self.first_byte - self.start)
         if usage.input_tokens:
-            metrics.GEN_AI_TOKENS.labels("input", *labels).observe(usage.input_tokens)
+            measured.input_tokens.observe(usage.input_tokens)
         if usage.output_tokens:
-            metrics.GEN_AI_TOKENS.labels("output", *labels).observe(usage.output_tokens)
+            measured.output_tokens.observe(usage.output_tokens)

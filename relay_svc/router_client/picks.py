@@ -12,11 +12,15 @@ from typing import Any, Final
 
 import grpc
 
+from relay_svc.deadlines import Deadlines
 from relay_svc.router_client.wire import duration
 from trunkline.v1 import router_pb2 as pb
 
 MAX_BATCH: Final = 256
 """Most picks of one message. The protocol allows 1,024; a quarter keeps the answer, plans and all, far below gRPC's bound."""
+
+ROUTERS_LIMIT: Final = 2.0
+"""Seconds that a router takes to prove an answer unless told otherwise."""
 
 Result = pb.PickChannelsResponse.Result
 
@@ -37,6 +41,7 @@ class PickStream:
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._broken = False
+        self._deadlines = Deadlines()
 
     @property
     def in_flight(self) -> int:
@@ -53,9 +58,10 @@ class PickStream:
         if self._broken:
             raise StreamBroke
         number = next(self._ids)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Result] = self._deadlines.loop.create_future()
         self._waiting[number] = answer
-        self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=duration(time_limit)))
+        limit = None if time_limit == ROUTERS_LIMIT else duration(time_limit)
+        self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=limit))
         self._wake.set()
         try:
             return await answer
@@ -93,7 +99,7 @@ class PickStream:
 
     async def _exchange(self, call: Any, batch: list[pb.PickChannelsRequest.Item]) -> None:
         self._answered.clear()
-        async with asyncio.timeout(self._answer_limit):
+        with self._deadlines.within(self._answer_limit):
             await call.write(pb.PickChannelsRequest(items=batch))
             await self._answered.wait()
 

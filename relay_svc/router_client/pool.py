@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from relay_svc import metrics
+from relay_svc.deadlines import Deadlines
 from relay_svc.plan import Asked, Models, Outcome, PickRefused, PicksOverloaded, Plan, RoutersUnreachable
 from relay_svc.router_client.link import Link, LinkSettings, Standing
-from relay_svc.router_client.picks import StreamBroke
+from relay_svc.router_client.picks import ROUTERS_LIMIT, StreamBroke
 from relay_svc.router_client.wire import pick_of, plan_from, refused_from
 from trunkline.errors import Reason
 from trunkline.rpc import read_refusal
@@ -29,7 +30,7 @@ _ASK_ANOTHER: Final = frozenset(
 """What one router says of itself: another may know better."""
 _MOST_ROUTERS: Final = 64
 """Most routers joined; more that peers name are left alone."""
-_PROOF_LIMIT: Final = 2.0
+_PROOF_LIMIT: Final = ROUTERS_LIMIT
 """Seconds a router may take to prove a negative; half of the time left where that is less, so that another can be asked."""
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which routers that failed a pick are asked once more, if nothing changed before."""
@@ -45,6 +46,7 @@ class RouterClient:
         self._settings = settings
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._deadlines = Deadlines()
         self._links: dict[str, Link] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -102,7 +104,7 @@ class RouterClient:
         self._waiting += 1
         refused: list[PickRefused] = []
         try:
-            async with asyncio.timeout_at(deadline):
+            with self._deadlines.until(deadline):
                 return await self._walk(ask, deadline, refused)
         except TimeoutError:
             raise refused[-1] if refused else RoutersUnreachable from None
@@ -111,7 +113,7 @@ class RouterClient:
 
     async def _walk(self, ask: Callable[[Link, float], Awaitable[T]], deadline: float, refused: list[PickRefused]) -> T:
         """Ask router after router; `refused` gathers what was said that another router may know better."""
-        loop = asyncio.get_running_loop()
+        loop = self._deadlines.loop
         tried: set[str] = set()
         while True:
             link = self._best(tried)

@@ -1,0 +1,66 @@
+"""Lines of which there is one a request: the same as all others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from trunkline import telemetry
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured() -> Iterator[None]:
+    """Leave structlog as it was."""
+    yield
+    structlog.reset_defaults()
+    telemetry._lines.direct = False
+
+
+def lines(capture: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was written, read."""
+    return [json.loads(line) for line in capture.readouterr().err.splitlines()]
+
+
+def test_a_line_told_is_the_line_that_structlog_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same keys in the same order, the same values but the time."""
+    telemetry.configure("relay")
+    facts: dict[str, object] = {"request_id": "r-ä", "status": 200, "duration_ms": 1.25, "channel_ids": [1]}
+    before = datetime.now(UTC)
+    structlog.get_logger().warning("[Distributor] broken", **facts)
+    telemetry.tell("warning", "[Distributor] broken", dict(facts))
+    after = datetime.now(UTC)
+    slow, quick = lines(capsys)
+    assert list(slow) == list(quick)
+    assert before <= datetime.fromisoformat(slow.pop("time")) <= datetime.fromisoformat(quick.pop("time")) <= after
+    assert slow == quick
+
+
+def test_the_level_holds_for_lines_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is below it is not written."""
+    telemetry.configure("relay", "warning")
+    telemetry.tell("info", "[Distributor] served", {})
+    telemetry.tell("warning", "[Distributor] broken", {})
+    assert [line["event"] for line in lines(capsys)] == ["[Distributor] broken"]
+
+
+def test_text_is_structlogs_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is one way to write text."""
+    telemetry.configure("relay", "info", "text")
+    telemetry.tell("info", "[Distributor] served", {"status": 200})
+    assert "status=200" in capsys.readouterr().err
+
+
+async def test_the_lines_of_a_turn_are_written_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Together, in their order."""
+    telemetry.configure("relay")
+    for number in range(3):
+        telemetry.tell("info", "told", {"number": number})
+    assert not lines(capsys)
+    await asyncio.sleep(0)
+    assert [line["number"] for line in lines(capsys)] == [0, 1, 2]
