@@ -10,9 +10,14 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import ports
 from tests.harness.postgres import TestPostgres, running_postgres
+
+# How long an example takes says how busy the machine is. All else is the default, or Hypothesis' own profile for CI.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
