@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = "python -m prove" if not options.fault else f"python -m prove --fault {' --fault '.join(options.fault)}"
     write_json(result, options.results / "last.json")
     if options.report is not None:
+        write_json(result, options.results / f"{seed}.json")
         options.report.write_text(page(result, phases, command), encoding="utf-8")
     _say(page(result, phases, command))
     for violation in result.violations:

@@ -68,10 +68,10 @@ class Server:
         """How to connect, directly or through a proxy's port."""
         return make_conninfo(host=HOST, port=port or self.port, user=ROLE, dbname=database)
 
-    def make(self) -> None:
-        """Make an empty cluster. Forks, so it must come before the first gRPC channel of this process."""
+    def make(self, **more: str) -> None:
+        """Make an empty cluster, with more settings. Forks, so it must come before the first gRPC channel of this process."""
         self.directory.mkdir(parents=True)
-        settings = {**_SETTINGS, "port": str(self.port)}
+        settings = {**_SETTINGS, "port": str(self.port), **more}
         self._program = prepare(self.directory, self.log, settings=settings).program
         with (self._data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
             rules.write(_ACCESS)

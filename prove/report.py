@@ -110,7 +110,7 @@ def page(result: Result, phases: Sequence[Phase], command: str) -> str:
             "",
             f"{time.strftime('%Y-%m-%d', time.gmtime())}, {result.seconds:.0f} s on {result.machine}: {verdict}.",
             f"Run it again with `{command} --seed {result.seed}`: the same faults, changes and picks are drawn, though",
-            "processes are never scheduled the same way twice.",
+            f"processes are never scheduled the same way twice. All that was counted: `prove/results/{result.seed}.json`.",
             "",
             *_summary(result),
             "",

@@ -1,0 +1,269 @@
+"""What a storm of requests for models that nobody serves costs the database, and those who ask for what is served.
+
+`python -m bench.storm` sends 10,000 such picks at once to one real router, from another process, while picks for a served
+model go on, one each 4 ms. Told are the router's reads of the head and the database's transactions during the storm, and the
+latency of the served picks: in quiet, in the storm, and in a storm while the database is frozen. Rounds are interleaved, since
+the machine is shared; it is the storm's latency against the quiet one of the same rounds that counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import signal
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import uvloop
+
+from admin_svc.migrate import migrate
+from bench.followers import ENVIRONMENT, SEED, quantile
+from prove.cluster import DATABASE, Member, free_port
+from prove.postgres import HOST, Server
+from trunkline.rpc import dial
+from trunkline.secret import Secret
+from trunkline.v1 import router_pb2, router_pb2_grpc
+
+PICKS: Final = 10_000
+STREAMS: Final = 10
+"""Each holds at most 1,024 picks that wait."""
+MESSAGE: Final = 100
+EACH: Final = 0.004
+"""Seconds between two picks for a served model."""
+ROUNDS: Final = 5
+QUIET_SECONDS: Final = 2.0
+_TOKEN: Final = Secret(ENVIRONMENT["TRUNKLINE_SERVICE_TOKEN"])
+
+
+class Steady:
+    """Picks for a served model, one after another on a stream, and how long each took."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.milliseconds: list[float] = []
+        self.refused = 0
+
+    async def run(self) -> None:
+        """Pick until cancelled."""
+        dialled = dial(self._address, _TOKEN)
+        call = router_pb2_grpc.RouterServiceStub(dialled.channel).PickChannels(metadata=dialled.metadata)
+        item = router_pb2.PickChannelsRequest.Item(id=1, pick=router_pb2.Pick(model="model 1", group="default"))
+        message = router_pb2.PickChannelsRequest(items=[item])
+        while True:
+            began = time.perf_counter()
+            await call.write(message)
+            answer: Any = await call.read()
+            self.milliseconds.append(1e3 * (time.perf_counter() - began))
+            self.refused += not answer.results[0].HasField("plan")
+            await asyncio.sleep(max(0.0, EACH - (time.perf_counter() - began)))
+
+    def taken(self) -> list[float]:
+        """Give the latencies since the last call."""
+        found, self.milliseconds = self.milliseconds, []
+        return found
+
+
+async def storm(address: str, picks: int) -> None:
+    """Be the storm: wait for a line, send all picks at once, say what came of them."""
+    streams = [await _open(address) for _ in range(STREAMS)]
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        counts = [tasks.create_task(_rain(call, picks // STREAMS, place)) for place, call in enumerate(streams)]
+    seconds = time.perf_counter() - began
+    proven = sum(count.result() for count in counts)
+    sys.stdout.write(json.dumps({"seconds": seconds, "proven": proven, "put off": picks - proven}) + "\n")
+    sys.stdout.flush()
+
+
+async def _open(address: str) -> Any:
+    dialled = dial(address, _TOKEN)
+    await dialled.channel.channel_ready()
+    return router_pb2_grpc.RouterServiceStub(dialled.channel).PickChannels(metadata=dialled.metadata)
+
+
+async def _rain(call: Any, count: int, place: int) -> int:
+    """Send picks on one stream and read all answers; give how many were proven."""
+    items = [
+        router_pb2.PickChannelsRequest.Item(
+            id=number + 1, pick=router_pb2.Pick(model=f"nobody serves {place}-{number}", group="default")
+        )
+        for number in range(count)
+    ]
+    left, proven = count, 0
+    for start in range(0, count, MESSAGE):
+        await call.write(router_pb2.PickChannelsRequest(items=items[start : start + MESSAGE]))
+    while left:
+        for result in (await call.read()).results:
+            left -= 1
+            proven += any(b"MODEL_UNKNOWN" in detail.value for detail in result.refusal.details)
+    return proven
+
+
+class Bench:
+    """One router, its database, and what is read of both."""
+
+    def __init__(self, server: Server, router: Member, picks: int) -> None:
+        self.server, self.router, self.picks = server, router, picks
+
+    async def counts(self) -> dict[str, float]:
+        """Read the router's counters, and the database's own."""
+        text = await asyncio.to_thread(self._metrics)
+        named = re.findall(
+            r"^trunkline_router_(head_reads_total|head_read_seconds_sum)(?:\{.*\})? (\S+)$", text, re.MULTILINE
+        )
+        found: dict[str, float] = {}
+        for name, value in named:
+            found[name] = found.get(name, 0.0) + float(value)
+        return found
+
+    def _metrics(self) -> str:
+        with urllib.request.urlopen(f"http://{HOST}:{self.router.http_port}/metrics", timeout=5.0) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    async def transactions(self) -> int:
+        """Count the database's transactions so far; sessions report theirs within a second, or when they are asked."""
+        async with await psycopg.AsyncConnection.connect(self.server.dsn(DATABASE), autocommit=True) as connection:
+            cursor = await connection.execute(
+                "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+            )
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    async def rage(self) -> dict[str, Any]:
+        """Let one storm pass; tell how it went."""
+        argv = (sys.executable, "-m", "bench.storm", "--storm", self.router.address, "--picks", str(self.picks))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError
+        await process.stdout.readline()
+        process.stdin.write(b"now\n")
+        told: dict[str, Any] = json.loads(await process.stdout.readline())
+        await process.wait()
+        return told
+
+
+@asynccontextmanager
+async def running(directory: Path, picks: int) -> AsyncIterator[Bench]:
+    """A database with a catalog, and a router on it."""
+    server = Server(directory / "primary-1", free_port())
+    server.make()
+    await server.start()
+    ports = free_port(), free_port()
+    environment = {
+        **ENVIRONMENT,
+        "PATH": "/usr/bin:/bin",
+        "TRUNKLINE_DSN": server.dsn(DATABASE),
+        "TRUNKLINE_ROUTER_LISTEN": f"{HOST}:{ports[0]}",
+        "TRUNKLINE_ROUTER_HTTP_LISTEN": f"{HOST}:{ports[1]}",
+    }
+    router = Member("router", "router_svc", environment, f"{HOST}:{ports[0]}", ports[1], directory / "router.log")
+    try:
+        async with await psycopg.AsyncConnection.connect(server.dsn(), autocommit=True) as connection:
+            await connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        async with await psycopg.AsyncConnection.connect(server.dsn(DATABASE)) as connection:
+            await migrate(connection)
+            await connection.execute(SEED.encode())
+        router.launch()
+        await router.ready()
+        yield Bench(server, router, picks)
+    finally:
+        router.signal(signal.SIGKILL)
+        await router.gone()
+        server.close()
+
+
+async def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
+    """Run rounds of quiet, storm and storm upon a frozen database."""
+    found: dict[str, list[float]] = {"quiet": [], "storm": [], "storm, database frozen": []}
+    steady = Steady(bench.router.address)
+    async with asyncio.TaskGroup() as tasks:
+        picking = tasks.create_task(steady.run())
+        await asyncio.sleep(1.0)
+        for _ in range(rounds):
+            steady.taken()
+            await asyncio.sleep(QUIET_SECONDS)
+            found["quiet"] += steady.taken()
+            await _calm_storm(bench, steady, found)
+            await _frozen_storm(bench, steady, found)
+        picking.cancel()
+    if steady.refused:
+        raise RuntimeError(f"{steady.refused} picks for a served model were refused")
+    return found
+
+
+async def _calm_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
+    before, transactions = await bench.counts(), await bench.transactions()
+    steady.taken()
+    told = await bench.rage()
+    found["storm"] += steady.taken()
+    after = await bench.counts()
+    await asyncio.sleep(1.2)  # sessions report what they did
+    reads = after["head_reads_total"] - before["head_reads_total"]
+    each = (after["head_read_seconds_sum"] - before["head_read_seconds_sum"]) / max(1.0, reads)
+    _say(
+        f"storm: {told['proven']} proven, {told['put off']} put off in {told['seconds']:.2f} s; {reads:.0f} head reads of "
+        f"{1e3 * each:.2f} ms; {await bench.transactions() - transactions} transactions in the database"
+    )
+
+
+async def _frozen_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
+    bench.server.freeze()
+    try:
+        steady.taken()
+        told = await bench.rage()
+        found["storm, database frozen"] += steady.taken()
+    finally:
+        bench.server.thaw()
+    _say(f"frozen: {told['proven']} proven, {told['put off']} put off in {told['seconds']:.2f} s")
+    await asyncio.sleep(1.0)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Measure, or be the storm."""
+    parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
+    parser.add_argument("--picks", type=int, default=PICKS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--storm", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if given.storm:
+            runner.run(storm(given.storm, given.picks))
+            return
+        with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
+            directory = Path(name)
+            directory.chmod(0o755)  # Postgres runs as another user where this one is root
+            found = runner.run(_measured(directory, given.picks, given.rounds))
+    quiet = sorted(found["quiet"])
+    for name, values in found.items():
+        ordered = sorted(values)
+        p50, p99 = quantile(ordered, 50), quantile(ordered, 99)
+        times = f"{p50 / quantile(quiet, 50):.1f} / {p99 / quantile(quiet, 99):.1f}"
+        _say(f"{name:24} served picks {len(values):>6}: {p50:6.2f} / {p99:6.2f} ms (p50 / p99), times quiet {times}")
+
+
+async def _measured(directory: Path, picks: int, rounds: int) -> dict[str, list[float]]:
+    async with running(directory, picks) as bench:
+        return await measure(bench, rounds)
+
+
+if __name__ == "__main__":
+    main()
