@@ -184,7 +184,7 @@ class Broadcaster:
                     admin_id=self._admin_id,
                     fanout=self.fanout,
                     dial=self._dial,
-                    on_word=self._changed,
+                    on_word=self._heard,
                 )
                 self._links[router_id] = (link, tasks.create_task(link.run(), name=f"link {router_id}"))
 
@@ -209,8 +209,18 @@ class Broadcaster:
         """Pass on what the fanout may have to say now."""
         if self.fanout.unknown_revisions():
             self._lookup.set()
-        for link, _ in self._links.values():
-            link.wake()
+        for router_id, (link, _) in self._links.items():
+            if self.fanout.is_due(router_id):
+                link.wake()
+        self._end_waits()
+
+    def _heard(self, router_id: str) -> None:
+        """Pass on what one router's word may have changed; looking at all of them for each would be most of the work."""
+        if self.fanout.is_at_unknown(router_id):
+            self._lookup.set()
+        self._end_waits()
+
+    def _end_waits(self) -> None:
         for wait, done in self._waits.items():
             if wait.done:
                 done.set()

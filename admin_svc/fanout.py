@@ -190,14 +190,16 @@ class Fanout:
 
     # --- what goes out ----------------------------------------------------------------------------------------------
 
-    def next_hint(self, router_id: str) -> Token | None:
-        """Name the head to send to a router now, if any; taking it counts as sending it."""
+    def is_due(self, router_id: str) -> bool:
+        """Tell whether there is a head to send to a router now."""
         peer = self.peers.get(router_id)
         if peer is None or peer.outstanding or self.head is None or peer.said == self.head:
-            return None
-        if peer.heard is not None and peer.heard.applied == self.head:
-            return None
-        return self.repeat_head(router_id)
+            return False
+        return peer.heard is None or peer.heard.applied != self.head
+
+    def next_hint(self, router_id: str) -> Token | None:
+        """Name the head to send to a router now, if any; taking it counts as sending it."""
+        return self.repeat_head(router_id) if self.is_due(router_id) else None
 
     def repeat_head(self, router_id: str) -> Token | None:
         """Name the head to send whatever was sent before: a heartbeat, or a sync. Counts as sending it."""
@@ -211,6 +213,12 @@ class Fanout:
         applied = [peer.report.applied for peer in self.peers.values()]
         wanted = [wait.token for wait in self._waits]
         return {token.revision for token in (*applied, *wanted) if token and self.lineage.holds(token) is None}
+
+    def is_at_unknown(self, router_id: str) -> bool:
+        """Tell whether a router says that it is at a revision that must be looked up."""
+        peer = self.peers.get(router_id)
+        applied = peer.report.applied if peer is not None else None
+        return applied is not None and self.lineage.holds(applied) is None
 
     def lagging(self) -> int:
         """Count routers with a live lease that are not at the head."""

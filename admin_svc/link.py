@@ -27,11 +27,11 @@ log = get_logger()
 
 HEARTBEAT: Final = 1.0
 """Seconds between two words to a router."""
-_SILENCE: Final = 3.0
+_SILENCE: Final = 5.0
 """Seconds without a word from a router after which its stream counts as broken; heartbeats are answered."""
-_FIRST_WORD: Final = 2.0
+_FIRST_WORD: Final = 3.0
 """Seconds until the first word: a connection that swallows everything is not waited for long."""
-_WRITE: Final = 3.0
+_WRITE: Final = 5.0
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.7
 
@@ -57,7 +57,7 @@ class Link:
         admin_id: str,
         fanout: Fanout,
         dial: Callable[[str], Dialled],
-        on_word: Callable[[], None],
+        on_word: Callable[[str], None],
     ) -> None:
         self.router_id = router_id
         self.address = address
@@ -130,8 +130,9 @@ class Link:
             report = Report(applied, status_of(router_pb2.RouterState, word.state))
             for seconds in self._fanout.hear(self.router_id, report, asyncio.get_running_loop().time()):
                 metrics.PROPAGATION_SECONDS.labels(self.router_id).observe(seconds)
-            self.wake()
-            self._on_word()
+            if self._fanout.is_due(self.router_id):
+                self.wake()
+            self._on_word(self.router_id)
 
     async def _speak(self, stream: Stream) -> None:
         clock = asyncio.get_running_loop().time

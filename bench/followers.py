@@ -43,6 +43,8 @@ CHANGES: Final = 100
 PAUSE: Final = 0.03
 """Seconds between two changes."""
 LIMIT: Final = 10.0
+_APART: Final = 0.05
+"""Seconds between the starts of two routers in one process, or those that run would fall silent."""
 _CHANNELS: Final = 200
 ENVIRONMENT: Final = {
     "TRUNKLINE_ADMIN_TOKEN": "bench-admin-token-0123456789abcdef",
@@ -91,15 +93,18 @@ async def host(name: str, dsn: str) -> None:
     loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     routers: list[Router] = []
+    working: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as tasks:
         while line := await lines.readline():
             for number in range(len(routers), int(line)):
                 routers.append(Router(read(RouterSettings, _told_router(f"{name}-{number}", dsn))))
-                tasks.create_task(routers[-1].serve(asyncio.Event()))
-                await asyncio.sleep(0)
+                working.append(tasks.create_task(routers[-1].serve(asyncio.Event())))
+                await asyncio.sleep(_APART)
             await until(lambda: all(router.cache.state is State.SERVING for router in routers), 0.05)
             sys.stdout.write("serving\n")
             sys.stdout.flush()
+        for work in working:
+            work.cancel()
 
 
 def _told_router(name: str, dsn: str) -> dict[str, str]:
@@ -228,7 +233,7 @@ def main() -> None:
     parser.add_argument("--host", help=argparse.SUPPRESS)
     parser.add_argument("--dsn", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    configure("bench", "warning", "text")
+    configure("bench", "error", "text")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.host:
             runner.run(host(given.host, given.dsn))

@@ -2,8 +2,8 @@
 
 `python -m bench.storm` sends 10,000 such picks at once to one real router, from another process, while picks for a served
 model go on, one each 4 ms. Told are the router's reads of the head and the database's transactions during the storm, and the
-latency of the served picks: in quiet, in the storm, and in a storm while the database is frozen. Rounds are interleaved, since
-the machine is shared; it is the storm's latency against the quiet one of the same rounds that counts.
+latency of the served picks: in quiet, in the storm, and in a storm while the database is frozen. Rounds are interleaved, for
+the machine is shared; it is the latency in a storm against that in quiet that counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from admin_svc.migrate import migrate
 from bench.followers import ENVIRONMENT, SEED, quantile
 from prove.cluster import DATABASE, Member, free_port
 from prove.postgres import HOST, Server
-from trunkline.rpc import dial
+from trunkline.errors import Reason
+from trunkline.rpc import dial, read_refusal
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2, router_pb2_grpc
 
@@ -41,6 +42,9 @@ EACH: Final = 0.004
 """Seconds between two picks for a served model."""
 ROUNDS: Final = 5
 QUIET_SECONDS: Final = 2.0
+_COUNTED: Final = re.compile(
+    r"^trunkline_router_(head_reads_total|head_read_seconds_sum)(?:\{.*\})? (\S+)$", re.MULTILINE
+)
 _TOKEN: Final = Secret(ENVIRONMENT["TRUNKLINE_SERVICE_TOKEN"])
 
 
@@ -107,7 +111,7 @@ async def _rain(call: Any, count: int, place: int) -> int:
     while left:
         for result in (await call.read()).results:
             left -= 1
-            proven += any(b"MODEL_UNKNOWN" in detail.value for detail in result.refusal.details)
+            proven += read_refusal(result.refusal).reason is Reason.MODEL_UNKNOWN
     return proven
 
 
