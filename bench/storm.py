@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -77,7 +78,11 @@ class Steady:
 
 
 async def storm(address: str, picks: int) -> None:
-    """Be the storm: wait for a line, send all picks at once, say what came of them."""
+    """Be the storm: wait for a line, send all picks at once, say what came of them.
+
+    It gives way to everything else, as the machines from which a storm comes are not the router's.
+    """
+    os.nice(19)
     streams = [await _open(address) for _ in range(STREAMS)]
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -146,16 +151,18 @@ class Bench:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def rage(self) -> dict[str, Any]:
-        """Let one storm pass; tell how it went."""
+    async def rage(self, steady: Steady, latencies: list[float]) -> dict[str, Any]:
+        """Let one storm pass; tell how it went, and note how long served picks took meanwhile."""
         argv = (sys.executable, "-m", "bench.storm", "--storm", self.router.address, "--picks", str(self.picks))
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
         if process.stdin is None or process.stdout is None:
             raise AssertionError
         await process.stdout.readline()
+        steady.taken()
         process.stdin.write(b"now\n")
         told: dict[str, Any] = json.loads(await process.stdout.readline())
+        latencies += steady.taken()
         await process.wait()
         return told
 
@@ -211,9 +218,7 @@ async def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
 
 async def _calm_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
     before, transactions = await bench.counts(), await bench.transactions()
-    steady.taken()
-    told = await bench.rage()
-    found["storm"] += steady.taken()
+    told = await bench.rage(steady, found["storm"])
     after = await bench.counts()
     await asyncio.sleep(1.2)  # sessions report what they did
     reads = after["head_reads_total"] - before["head_reads_total"]
@@ -227,9 +232,7 @@ async def _calm_storm(bench: Bench, steady: Steady, found: dict[str, list[float]
 async def _frozen_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
     bench.server.freeze()
     try:
-        steady.taken()
-        told = await bench.rage()
-        found["storm, database frozen"] += steady.taken()
+        told = await bench.rage(steady, found["storm, database frozen"])
     finally:
         bench.server.thaw()
     _say(f"frozen: {told['proven']} proven, {told['put off']} put off in {told['seconds']:.2f} s")

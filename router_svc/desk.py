@@ -23,6 +23,7 @@ from router_svc.lineage import Standing
 from router_svc.negatives import Negatives
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot, Token
+from router_svc.turnstile import Turnstile
 from trunkline.errors import LostBranch, NotReady, Refused, Stale, Unverified
 from trunkline.telemetry import CACHE_FALLBACK, CACHE_RETRY, get_logger
 
@@ -37,6 +38,10 @@ MOST_WAITING: Final = 10_000
 TURN: Final = 64
 """Picks decided in a row before others have their turn."""
 
+_SLICE: Final = 16
+"""Waiting picks decided in a row."""
+_SETTLED: Final = 2 * _SLICE
+"""Waiting picks decided in one turn of the event loop, of all that wait: no plan may wait for a storm of refusals."""
 _HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
 _PACE: Final = 0.05  # seconds until picks are read for again when no read settled any
 
@@ -76,6 +81,7 @@ class Desk:
         """Whether picks are answered from the snapshot; otherwise each reads the database."""
         self._negatives = Negatives()
         self._waiting = 0
+        self._turnstile = Turnstile(_SETTLED)
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
         """Decide what can be decided without waiting; None when it must wait."""
@@ -111,15 +117,15 @@ class Desk:
                 if self._must_hear_news(requests):
                     await self._cache.news(arrival, min(request.deadline for request in requests))
                 saved, unsettled = _Saved(), []
-                for number, request in enumerate(requests, 1):
+                for number, request in enumerate(requests):
+                    if number % _SLICE == 0:
+                        await self._turnstile.take(min(_SLICE, len(requests) - number))
                     decided = await self._settled(request, arrival)
                     if decided is None:
                         unsettled.append(request)
                     else:
                         saved.note(request, decided, held)
                         finish(request, decided)
-                    if number % TURN == 0:
-                        await asyncio.sleep(0)
                 saved.tell(CACHE_RETRY, "catching up turned a refusal into a plan", metrics.SAVED)
                 requests = await self._directly(unsettled, arrival, finish) if unsettled else unsettled
         finally:
