@@ -36,7 +36,10 @@ LONGEST_LIMIT: Final = 60.0
 MOST_WAITING: Final = 10_000
 """Picks that may wait in calls of their own; streams have bounds of their own."""
 TURN: Final = 64
-"""Picks decided in a row before others have their turn; of those that wait, so many together."""
+"""Picks decided in a row before others have their turn."""
+_SETTLED: Final = 16
+"""Waiting picks decided in one turn of the event loop, of all that wait: a refusal costs more to write than a plan, and no plan
+may wait for a storm of them."""
 
 _HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
 _PACE: Final = 0.05  # seconds until picks are read for again when no read settled any
@@ -77,7 +80,7 @@ class Desk:
         """Whether picks are answered from the snapshot; otherwise each reads the database."""
         self._negatives = Negatives()
         self._waiting = 0
-        self._turnstile = Turnstile(TURN)
+        self._turnstile = Turnstile(_SETTLED)
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
         """Decide what can be decided without waiting; None when it must wait."""
@@ -114,8 +117,8 @@ class Desk:
                     await self._cache.news(arrival, min(request.deadline for request in requests))
                 saved, unsettled = _Saved(), []
                 for number, request in enumerate(requests):
-                    if number % TURN == 0:  # no plan may wait for a storm of refusals
-                        await self._turnstile.take(min(TURN, len(requests) - number))
+                    if number % _SETTLED == 0:
+                        await self._turnstile.take(min(_SETTLED, len(requests) - number))
                     decided = await self._settled(request, arrival)
                     if decided is None:
                         unsettled.append(request)
