@@ -38,7 +38,7 @@ MOST_WAITING: Final = 10_000
 TURN: Final = 64
 """Picks decided in a row before others have their turn."""
 _SETTLED: Final = 16
-"""Waiting picks decided in one turn of the event loop, of all that wait: a refusal costs more to write than a plan, and no plan
+"""Waiting picks decided in one turn of the event loop, of all that wait: a refusal costs more than a plan, and no plan
 may wait for a storm of them."""
 
 _HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
