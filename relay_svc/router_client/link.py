@@ -71,6 +71,8 @@ class Link:
         self.router_id = ""
         self.peers: dict[str, str] = {}
         """Addresses of the routers that this one names, by id."""
+        self.turn = random.random()  # noqa: S311 - spreads relays over routers, guards nothing
+        """Which of equal links is asked first: drawn once, so that a relay's picks go together and relays go apart."""
         self._standing = Standing.DOWN
         self.outcomes = OutcomeStream(settings.outcome_bound, settings.answer_limit)
         self._settings = settings
@@ -83,6 +85,11 @@ class Link:
     def standing(self) -> Standing:
         """How gladly to ask here; DOWN from the moment the pick stream broke."""
         return Standing.DOWN if self._picks.broken else self._standing
+
+    @property
+    def late(self) -> bool:
+        """Whether it has kept a message waiting for longer than a router ever should."""
+        return self._picks.late
 
     @property
     def in_flight(self) -> int:

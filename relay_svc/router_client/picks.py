@@ -8,6 +8,7 @@ asked elsewhere. How long a deferred pick may take is its asker's business.
 import asyncio
 import itertools
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 import grpc
@@ -21,6 +22,13 @@ MAX_BATCH: Final = 256
 
 ROUTERS_LIMIT: Final = 2.0
 """Seconds that a router takes to prove an answer unless told otherwise."""
+
+WELL_FILLED: Final = 32
+"""Picks past which a larger message saves nothing more."""
+GATHER: Final = 0.0005
+"""Seconds that picks are gathered before the next message, when the last one carried more than one."""
+LATE: Final = 0.1
+"""Seconds for the answer to a message, which a router gives without waiting for anything."""
 
 Result = pb.PickChannelsResponse.Result
 
@@ -40,13 +48,21 @@ class PickStream:
         self._waiting: dict[int, asyncio.Future[Result]] = {}
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
+        self._full = asyncio.Event()
         self._broken = False
+        self._asked_at = inf
+        """When the message went out that is not answered yet."""
         self._deadlines = Deadlines()
 
     @property
     def in_flight(self) -> int:
         """How many picks wait for their answers."""
         return len(self._waiting)
+
+    @property
+    def late(self) -> bool:
+        """Whether the answer to a message is overdue: the stream still stands, but others are asked rather."""
+        return self._deadlines.loop.time() - self._asked_at > LATE
 
     @property
     def broken(self) -> bool:
@@ -63,6 +79,8 @@ class PickStream:
         limit = None if time_limit == ROUTERS_LIMIT else duration(time_limit)
         self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=limit))
         self._wake.set()
+        if len(self._outbox) == WELL_FILLED:
+            self._full.set()
         try:
             return await answer
         finally:
@@ -92,6 +110,16 @@ class PickStream:
             self._wake.clear()
             while batch := self._next_batch():
                 await self._exchange(call, batch)
+                if len(batch) > 1:  # under load, where the time is made up for by what it saves; one alone never waits
+                    await self._gather()
+
+    async def _gather(self) -> None:
+        """Let more picks come, for a moment or until they fill a message well."""
+        if len(self._outbox) < WELL_FILLED:
+            self._full.clear()
+            late = self._deadlines.loop.call_later(GATHER, self._full.set)
+            await self._full.wait()
+            late.cancel()
 
     def _next_batch(self) -> list[pb.PickChannelsRequest.Item]:
         batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
@@ -99,6 +127,7 @@ class PickStream:
 
     async def _exchange(self, call: Any, batch: list[pb.PickChannelsRequest.Item]) -> None:
         self._answered.clear()
+        self._asked_at = self._deadlines.loop.time()
         with self._deadlines.within(self._answer_limit):
             await call.write(pb.PickChannelsRequest(items=batch))
             await self._answered.wait()
@@ -110,5 +139,6 @@ class PickStream:
                 if answer is not None and not answer.done():
                     answer.set_result(result)
             if response.answers_request:
+                self._asked_at = inf
                 self._answered.set()
         raise StreamBroke

@@ -1,13 +1,13 @@
 """Every router the relay knows: which one to ask, whom to ask next, and who has joined or left.
 
-The law: the least loaded of the best standing is asked. A pick whose stream broke, or that a router could not prove, is asked
-again of one that has not been asked yet, while there is time; a flat answer is final. Routers given in the settings are kept
-for good, those that others name come and go.
+The law: of the best standing, a relay asks one router until that is busy, since picks that travel together cost a third of
+what each costs alone; then the least loaded. A pick whose stream broke, or that a router could not prove, is asked again of
+one that has not been asked yet, while there is time; a flat answer is final. Routers given in the settings are kept for good,
+those that others name come and go.
 """
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -32,6 +32,8 @@ _MOST_ROUTERS: Final = 64
 """Most routers joined; more that peers name are left alone."""
 _PROOF_LIMIT: Final = ROUTERS_LIMIT
 """Seconds a router may take to prove a negative; half of the time left where that is less, so that another can be asked."""
+_BUSY: Final = 64
+"""Picks in flight at which a router is busy, and another is asked as well."""
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which routers that failed a pick are asked once more, if nothing changed before."""
 T = TypeVar("T")
@@ -138,7 +140,7 @@ class RouterClient:
         up = [link for link in self._links.values() if link.standing is not Standing.DOWN and link.address not in tried]
         if len(up) < 2:  # noqa: PLR2004 - nothing to choose
             return up[0] if up else None
-        return min(up, key=lambda link: (link.standing, link.in_flight, random.random()))  # noqa: S311 - breaks ties
+        return min(up, key=lambda link: (link.standing, link.late, link.in_flight // _BUSY, link.turn))
 
     async def _next_change(self) -> None:
         with contextlib.suppress(TimeoutError):

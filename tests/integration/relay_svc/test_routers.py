@@ -162,15 +162,47 @@ async def test_what_one_router_cannot_say_is_asked_of_one_other(refused: Unverif
     assert caught.value.retry_delay == 1
 
 
-async def test_picks_are_spread_by_what_is_in_flight() -> None:
-    """No router gets more than its share."""
+async def test_few_picks_go_together_and_many_are_spread() -> None:
+    """One router is asked until it is busy: a message costs more than what is in it."""
     routers = [Router(name, plans={"m": PLAN}) for name in "abc"]
     async with contextlib.AsyncExitStack() as stack:
         for router in routers:
             await stack.enter_async_context(router.serving())
         async with client_of(*routers) as client:
-            await together(300, lambda: client.pick(asked(), soon()))
-    assert [len(router.picks) for router in routers] == [100, 100, 100]
+            for _ in range(20):
+                await client.pick(asked(), soon())
+            assert sorted(len(router.picks) for router in routers) == [0, 0, 20]
+            for router in routers:
+                router.picks.clear()
+            await together(320, lambda: client.pick(asked(), soon()))
+    assert sorted(len(router.picks) for router in routers) == [64, 128, 128]
+
+
+async def test_a_router_that_keeps_a_message_waiting_is_passed_over_before_it_is_given_up() -> None:
+    """Only what it was asked already waits for it."""
+    one, two = Router("a", plans={"m": PLAN}), Router("b", plans={"m": PLAN})
+    patient = LinkSettings(TOKEN, answer_limit=5.0)
+    async with (
+        one.serving(),
+        two.serving(),
+        client_of(one, two, settings=patient) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        asked_first = (await client.pick(asked(), soon())).router
+        hung, other = (one, two) if asked_first == one.address else (two, one)
+        hung.hangs = True
+        stuck = tasks.create_task(client.pick(asked(), soon(20.0)))
+        loop = asyncio.get_running_loop()
+
+        async def passed_over() -> bool:
+            try:
+                return (await client.pick(asked(), loop.time() + 0.2)).router == other.address
+            except RoutersUnreachable:
+                return False
+
+        await eventually_async(passed_over)
+        assert not stuck.done()
+        assert (await stuck).router == other.address
 
 
 async def test_a_degraded_router_is_asked_last() -> None:
@@ -279,7 +311,7 @@ async def test_peers_that_a_router_names_are_joined_and_left() -> None:
             ]
             await eventually_async(lambda: two.address in client._links)
             await eventually_async(lambda: client._links[two.address].standing == 0)
-            await together(20, lambda: client.pick(asked(), soon()))
+            await together(80, lambda: client.pick(asked(), soon()))  # more than one router is given alone
             assert two.picks
         one.peers = []
         await eventually_async(lambda: two.address not in client._links)
