@@ -1,7 +1,8 @@
 """What all streams here have in common: how they are read, how they end on a drain, how their faults come out.
 
 The law: on a drain a stream is read no further, but a message already taken is answered first. A refusal raised in a task
-of a stream leaves it as that refusal, not as a group.
+of a stream leaves it as that refusal, not as a group. A caller that leaves while it is written to ends its stream, and
+that is no fault of anybody's.
 """
 
 import asyncio
@@ -9,7 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import grpc
+
 from trunkline.errors import Refused
+from trunkline.telemetry import get_logger
+
+log = get_logger()
 
 T = TypeVar("T")
 
@@ -40,13 +46,18 @@ async def take_each(
 
 @contextmanager
 def refusals_alone() -> Iterator[None]:
-    """Raise a refusal that comes out of a task group by itself."""
+    """Raise a refusal that comes out of a task group by itself; end quietly when all that failed was a write.
+
+    gRPC says `InternalError` of a write to a caller that has gone, unless it happens to cancel the handler first.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
         refused: BaseException | None = group.subgroup(Refused)
         while isinstance(refused, BaseExceptionGroup):
             refused = refused.exceptions[0]
-        if refused is None:
+        if refused is not None:
+            raise refused from None
+        if group.split(grpc.aio.InternalError)[1] is not None:
             raise
-        raise refused from None
+        log.debug("a caller left while it was answered")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
@@ -290,3 +291,26 @@ async def test_only_those_who_may_invalidate_do(router: RunningRouter) -> None:
         return await call.read()
 
     assert (await refusal_of(first())).reason is Reason.SCOPE_MISSING
+
+
+# ---------------------------------------------------------------------- all of them
+
+
+async def test_a_caller_that_leaves_while_it_is_answered_is_no_error(
+    client: Client, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Relays come and go in the midst of a message: nothing is reported, and the router serves on."""
+    await database.channel("a", ["m"])
+    await client.pick("m")
+    pick = router_pb2.Pick(group="default", model="m")
+    picks = router_pb2.PickChannelsRequest(items=[router_pb2.PickChannelsRequest.Item(id=1, pick=pick)] * 50)
+    outcome = router_pb2.Outcome(channel_id=7, result=router_pb2.OUTCOME_RESULT_SUCCESS)
+    outcomes = router_pb2.ReportOutcomesRequest(outcomes=[outcome] * 200)
+    for number in range(200):
+        for method, message in ((client.stub.PickChannels, picks), (client.stub.ReportOutcomes, outcomes)):
+            call: Any = method(metadata=client.metadata)
+            for _ in range(1 + number % 3):
+                await call.write(message)
+            call.cancel()
+    await client.pick("m")
+    assert "call failed" not in "".join(capsys.readouterr())
