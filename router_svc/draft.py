@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from router_svc.members import NOWHERE, Change
+from router_svc.routes import NOWHERE, Change
 from router_svc.shards import Edit, Shards
 from router_svc.snapshot import (
     WILDCARD,

@@ -7,8 +7,8 @@ together. It lists every group of the caller up to the one that served.
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from router_svc.members import Placement, Route
 from router_svc.picker import Ask, Decision, Plan
+from router_svc.routes import Placement, Route
 from router_svc.snapshot import Channel, Seal, Snapshot
 
 EXCLUDED = "excluded"

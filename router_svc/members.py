@@ -1,224 +1,242 @@
-"""The channels of one route, drawn by weight: sorted ids in chunks, with cumulative weights beside them.
+"""Sets of channels, drawn by weight: a tree of sorted ids, with cumulative weights beside them.
 
-The law: immutable, and a change of one channel costs its chunk and one entry a chunk, so a tier of a hundred thousand
-channels changes about as fast as one of ten. Weights here are above zero; `Tier` keeps the weightless apart, since they are
-drawn only when no other is left.
+The law: immutable, and a change of one channel makes one node a level anew, each of at most `FANOUT` entries, so a tier of a
+hundred thousand channels changes about as fast as one of ten. Weights here are above zero; a `Tier` keeps the weightless
+apart, since they are drawn only when no other is left.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from operator import sub
+from typing import Final
 
-CHUNK = 64
-"""Members of one chunk at most."""
-_CRUMBLED = 16  # chunks this many times roomier than their members are packed anew
+from msgspec import Struct
 
-
-class Placement(NamedTuple):
-    """How one channel stands in one route."""
-
-    priority: int
-    weight: int
-    out_reason: str
-    """Why it cannot be picked; empty when it can."""
+FANOUT: Final = 64
+"""Entries of one node at most."""
+_ROOMY: Final = 48  # entries of the nodes that a full one is cut into, so that the next ones find room
+_CRUMB: Final = 8  # entries, up to which a node that changed is joined to its neighbour
 
 
-class Chunk(NamedTuple):
-    """Some members of a set, next to each other by id."""
+class Members(Struct, frozen=True, gc=False, eq=False):
+    """An immutable set of channel ids, each with a weight above zero: a leaf, or a branch of smaller sets in order of ids."""
 
     ids: "array[int]"
+    """Of a branch, the first id of each child."""
     cumulative: "array[int]"
-    """At each id, the sum of its weight and of those before it in this chunk."""
-
-    def weights(self) -> Iterator[int]:
-        """Walk the weights."""
-        before = 0
-        for weight in self.cumulative:
-            yield weight - before
-            before = weight
-
-
-class Members:
-    """An immutable set of channel ids, each with a weight above zero."""
-
-    __slots__ = ("_chunks", "_cumulative", "_firsts", "count", "total")
-
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        """Take non-empty chunks in order of ids."""
-        self._chunks = tuple(chunks)
-        self._firsts = array("q", [chunk.ids[0] for chunk in self._chunks])
-        self._cumulative = array("q", accumulate(chunk.cumulative[-1] for chunk in self._chunks))
-        self.count = sum(len(chunk.ids) for chunk in self._chunks)
-        self.total = self._cumulative[-1] if self._chunks else 0
+    """At each entry, the sum of its weight and of those before it in this node."""
+    children: "tuple[Members, ...]"
+    """Empty for a leaf."""
+    first: int
+    """The lowest id; 0 when there is none."""
+    total: int
+    """The sum of all weights."""
+    count: int
 
     @classmethod
     def of(cls, weights: Mapping[int, int]) -> "Members":
         """Build a set from weights by id."""
-        return cls(_chunks_of(weights)) if weights else NOBODY
+        ids = sorted(weights)
+        return _rooted(_leaves(ids, [weights[channel_id] for channel_id in ids]))
 
     def at(self, point: int) -> tuple[int, int, int]:
         """Give the member whose share of 0 … total-1 holds the point: its id, where its share begins, its weight."""
-        number = base = 0
-        if len(self._chunks) > 1:
-            number = bisect_right(self._cumulative, point)
-            base = self._cumulative[number - 1] if number else 0
-        ids, cumulative = self._chunks[number]
-        place = bisect_right(cumulative, point - base)
-        begin = cumulative[place - 1] if place else 0
-        return ids[place], base + begin, cumulative[place] - begin
+        node, base = self, 0
+        while True:
+            cumulative = node.cumulative
+            place = bisect_right(cumulative, point - base)
+            begin = cumulative[place - 1] if place else 0
+            if not node.children:
+                return node.ids[place], base + begin, cumulative[place] - begin
+            node, base = node.children[place], base + begin
 
     def drawn(self, point: int) -> int:
         """Give just the id of the member whose share of 0 … total-1 holds the point."""
-        number = 0
-        if len(self._chunks) > 1:
-            number = bisect_right(self._cumulative, point)
-            if number:
-                point -= self._cumulative[number - 1]
-        ids, cumulative = self._chunks[number]
-        return ids[bisect_right(cumulative, point)]
+        node = self
+        while node.children:
+            place = bisect_right(node.cumulative, point)
+            if place:
+                point -= node.cumulative[place - 1]
+            node = node.children[place]
+        return node.ids[bisect_right(node.cumulative, point)]
 
     def share_of(self, channel_id: int) -> tuple[int, int] | None:
         """Give where a member's share begins and its weight; None when it is no member."""
-        if not self._chunks:
+        node, base = self, 0
+        while node.children:
+            place = node.home_of(channel_id)
+            base += node.cumulative[place - 1] if place else 0
+            node = node.children[place]
+        place = bisect_left(node.ids, channel_id)
+        if place == len(node.ids) or node.ids[place] != channel_id:
             return None
-        number = self._home_of(channel_id)
-        ids, cumulative = self._chunks[number]
-        place = bisect_left(ids, channel_id)
-        if place == len(ids) or ids[place] != channel_id:
-            return None
-        begin = cumulative[place - 1] if place else 0
-        return (self._cumulative[number - 1] if number else 0) + begin, cumulative[place] - begin
+        begin = node.cumulative[place - 1] if place else 0
+        return base + begin, node.cumulative[place] - begin
 
     def __contains__(self, channel_id: int) -> bool:
         return self.share_of(channel_id) is not None
 
     def __iter__(self) -> Iterator[int]:
-        for chunk in self._chunks:
-            yield from chunk.ids
+        for leaf in self.leaves():
+            yield from leaf.ids
 
     def __len__(self) -> int:
         return self.count
 
     def items(self) -> Iterator[tuple[int, int]]:
         """Walk ids with their weights."""
-        for chunk in self._chunks:
-            yield from zip(chunk.ids, chunk.weights(), strict=True)
+        for leaf in self.leaves():
+            yield from zip(leaf.ids, leaf.weights(), strict=True)
 
-    def changed(self, gone: Iterable[int], put: Mapping[int, int]) -> "Members":
-        """Give the set without some ids and with others set, sharing the chunks in between."""
-        if self.count + len(put) <= CHUNK or len(put) >= self.count:
-            weights = dict(self.items())
-            for channel_id in gone:
-                weights.pop(channel_id, None)
-            weights.update(put)
-            return Members.of(weights)
-        changed = Members(self._changed_chunks(gone, put))
-        crumbled = len(changed._chunks) * CHUNK > _CRUMBLED * changed.count
-        return Members.of(dict(changed.items())) if crumbled else changed
+    def leaves(self) -> "Iterator[Members]":
+        """Walk the leaves."""
+        if not self.children:
+            yield self
+        for child in self.children:
+            yield from child.leaves()
 
-    def _changed_chunks(self, gone: Iterable[int], put: Mapping[int, int]) -> list[Chunk]:
-        touched: dict[int, tuple[list[int], dict[int, int]]] = {}
-        for channel_id in gone:
-            touched.setdefault(self._home_of(channel_id), ([], {}))[0].append(channel_id)
-        for channel_id, weight in put.items():
-            touched.setdefault(self._home_of(channel_id), ([], {}))[1][channel_id] = weight
-        chunks = list(self._chunks)
-        for number in sorted(touched, reverse=True):
-            leaving, coming = touched[number]
-            weights = dict(zip(chunks[number].ids, chunks[number].weights(), strict=True))
-            for channel_id in leaving:
-                weights.pop(channel_id, None)
-            weights.update(coming)
-            chunks[number : number + 1] = _chunks_of(weights)
-        return chunks
+    def weights(self) -> Iterator[int]:
+        """Walk the weights of the entries."""
+        return map(sub, self.cumulative, (0, *self.cumulative[:-1]))
 
-    def _home_of(self, channel_id: int) -> int:
-        return max(bisect_right(self._firsts, channel_id) - 1, 0)
+    def home_of(self, channel_id: int) -> int:
+        """Give the number of the child that an id belongs to."""
+        return max(bisect_right(self.ids, channel_id) - 1, 0)
+
+    def changed(self, gone: Collection[int], put: Mapping[int, int]) -> "Members":
+        """Give the set without some ids and with others set, sharing the nodes in between."""
+        if len(touched := put.keys() | gone) == 1:
+            (channel_id,) = touched
+            changed = _with_one(self, channel_id, put.get(channel_id, 0))
+            if changed is not None:
+                return changed
+        return _rooted(_changed(self, gone, put))
 
 
-def _chunks_of(weights: Mapping[int, int]) -> list[Chunk]:
-    """Cut weights into chunks; full ones are halved, so that the next id finds room."""
-    ids = sorted(weights)
-    size = CHUNK if len(ids) <= CHUNK else CHUNK // 2
-    return [
-        Chunk(array("q", part), array("q", accumulate(weights[channel_id] for channel_id in part)))
-        for part in (ids[start : start + size] for start in range(0, len(ids), size))
-    ]
+def _with_one(node: Members, channel_id: int, weight: int) -> Members | None:
+    """Set one member, or take it out (no weight), copying no more than that takes; None where nodes must be cut or joined."""
+    if not node.children:
+        return _leaf_with_one(node, channel_id, weight)
+    place = node.home_of(channel_id)
+    old = node.children[place]
+    new = _with_one(old, channel_id, weight)
+    if new is None or new is old:
+        return new and node
+    ids, shift = node.ids, new.total - old.total
+    if new.first != old.first:
+        ids = ids[:]
+        ids[place] = new.first
+    cumulative = node.cumulative[:place] + array("q", [end + shift for end in node.cumulative[place:]])
+    children = (*node.children[:place], new, *node.children[place + 1 :])
+    return Members(ids, cumulative, children, ids[0], node.total + shift, node.count + new.count - old.count)
 
 
-NOBODY = Members(())
+def _leaf_with_one(leaf: Members, channel_id: int, weight: int) -> Members | None:
+    ids, cumulative = leaf.ids, leaf.cumulative
+    place, count = bisect_left(ids, channel_id), len(ids)
+    begin = cumulative[place - 1] if place else 0
+    held = place < count and ids[place] == channel_id
+    if not held and not weight:
+        return leaf
+    if not held:
+        if count == FANOUT:
+            return None
+        ids = ids[:]
+        ids.insert(place, channel_id)
+    elif not weight:
+        if count <= _CRUMB + 1:
+            return None
+        ids = ids[:]
+        del ids[place]
+    shift = weight - (cumulative[place] - begin if held else 0)
+    ends = [end + shift for end in cumulative[place + held :]]
+    cumulative = cumulative[:place] + array("q", [begin + weight, *ends] if weight else ends)
+    return Members(ids, cumulative, (), ids[0], leaf.total + shift, len(ids))
 
 
-class Tier:
-    """The channels of one route that share a priority and can be picked."""
-
-    __slots__ = ("priority", "weighted", "weightless")
-
-    def __init__(self, priority: int, weighted: Members, weightless: Members) -> None:
-        """Take the members; each weightless one counts 1 among its kind, so that they share equally."""
-        self.priority = priority
-        self.weighted = weighted
-        self.weightless = weightless
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self.weighted
-        yield from self.weightless
-
-    def __contains__(self, channel_id: int) -> bool:
-        return channel_id in self.weighted or channel_id in self.weightless
+def _changed(node: Members, gone: Iterable[int], put: Mapping[int, int]) -> list[Members]:
+    """Give the nodes of the same level that come of a node: none, one, or several when it has outgrown itself."""
+    if not node.children:
+        return _changed_leaf(node, gone, put)
+    touched: dict[int, tuple[list[int], dict[int, int]]] = {}
+    for channel_id in gone:
+        touched.setdefault(node.home_of(channel_id), ([], {}))[0].append(channel_id)
+    for channel_id, weight in put.items():
+        touched.setdefault(node.home_of(channel_id), ([], {}))[1][channel_id] = weight
+    children = list(node.children)
+    for place in sorted(touched, reverse=True):
+        children[place : place + 1] = _changed(children[place], *touched[place])
+        _join_crumb(children, place)
+    return _branches(children)
 
 
-Change = tuple[int, Placement | None, Placement | None]
-"""A channel id, how it stood in a route, and how it stands now."""
+def _changed_leaf(leaf: Members, gone: Iterable[int], put: Mapping[int, int]) -> list[Members]:
+    ids, weights = list(leaf.ids), list(leaf.weights())
+    for channel_id in gone:
+        place = bisect_left(ids, channel_id)
+        if channel_id not in put and place < len(ids) and ids[place] == channel_id:
+            del ids[place], weights[place]
+    for channel_id, weight in put.items():
+        place = bisect_left(ids, channel_id)
+        if place < len(ids) and ids[place] == channel_id:
+            weights[place] = weight
+        else:
+            ids.insert(place, channel_id)
+            weights.insert(place, weight)
+    return _leaves(ids, weights)
 
 
-class Route:
-    """All channels with an ability for one group and one declared model."""
-
-    __slots__ = ("count", "out", "tiers")
-
-    def __init__(self, tiers: tuple[Tier, ...], out: Members) -> None:
-        """Take tiers, highest priority first, and those that cannot be picked."""
-        self.tiers = tiers
-        self.out = out
-        self.count = len(out) + sum(len(tier.weighted) + len(tier.weightless) for tier in tiers)
-
-    def __contains__(self, channel_id: int) -> bool:
-        return channel_id in self.out or any(channel_id in tier for tier in self.tiers)
-
-    def __iter__(self) -> Iterator[int]:
-        for tier in self.tiers:
-            yield from tier
-        yield from self.out
-
-    def changed(self, changes: Iterable[Change]) -> "Route":
-        """Give the route after some channels came, went or moved."""
-        sets: dict[tuple[int | None, bool], tuple[list[int], dict[int, int]]] = {}
-        for channel_id, before, after in changes:
-            if before is not None:
-                sets.setdefault(_set_of(before), ([], {}))[0].append(channel_id)
-            if after is not None:
-                sets.setdefault(_set_of(after), ([], {}))[1][channel_id] = after.weight or 1
-        tiers = {tier.priority: tier for tier in self.tiers}
-        out = self.out
-        for (priority, weighted), (gone, put) in sets.items():
-            if priority is None:
-                out = out.changed(gone, put)
-                continue
-            tier = tiers.get(priority) or Tier(priority, NOBODY, NOBODY)
-            members = (tier.weighted if weighted else tier.weightless).changed(gone, put)
-            pair = (members, tier.weightless) if weighted else (tier.weighted, members)
-            tiers[priority] = Tier(priority, *pair)
-        living = (tier for tier in tiers.values() if tier.weighted.count or tier.weightless.count)
-        return Route(tuple(sorted(living, key=lambda tier: -tier.priority)), out)
+def _join_crumb(siblings: list[Members], place: int) -> None:
+    """Join what little is left of a node to the one before it, or after it: members that left must not leave husks."""
+    if place < len(siblings) and len(siblings) > 1 and len(siblings[place].ids) <= _CRUMB:
+        start = max(place - 1, 0)
+        one, other = siblings[start : start + 2]
+        if one.children:
+            siblings[start : start + 2] = _branches([*one.children, *other.children])
+        else:
+            siblings[start : start + 2] = _leaves([*one.ids, *other.ids], [*one.weights(), *other.weights()])
 
 
-def _set_of(placement: Placement) -> tuple[int | None, bool]:
-    if placement.out_reason:
-        return None, False
-    return placement.priority, placement.weight > 0
+def _leaves(ids: list[int], weights: list[int]) -> list[Members]:
+    """Make leaves of sorted ids."""
+    return [_leaf(ids[part], weights[part]) for part in _cuts(len(ids))]
 
 
-NOWHERE = Route((), NOBODY)
+def _leaf(ids: list[int], weights: list[int]) -> Members:
+    cumulative = array("q", accumulate(weights))
+    return Members(array("q", ids), cumulative, (), ids[0], cumulative[-1], len(ids))
+
+
+def _branches(children: list[Members]) -> list[Members]:
+    """Make branches of nodes of one level."""
+    return [_branch(tuple(children[part])) for part in _cuts(len(children))]
+
+
+def _branch(children: tuple[Members, ...]) -> Members:
+    cumulative = array("q", accumulate([child.total for child in children]))
+    ids = array("q", [child.first for child in children])
+    return Members(ids, cumulative, children, ids[0], cumulative[-1], sum([child.count for child in children]))
+
+
+def _rooted(nodes: list[Members]) -> Members:
+    """Give the one set that nodes of one level are."""
+    while len(nodes) > 1:
+        nodes = _branches(nodes)
+    root = nodes[0] if nodes else NOBODY
+    while len(root.children) == 1:
+        root = root.children[0]
+    return root
+
+
+def _cuts(count: int) -> Sequence[slice]:
+    """Cut so many entries into nodes: one while they fit, roomy ones of about one size beyond."""
+    if count <= FANOUT:
+        return (slice(0, count),) if count else ()
+    parts = -(-count // _ROOMY)
+    bounds = [count * number // parts for number in range(parts + 1)]
+    return [slice(*pair) for pair in pairwise(bounds)]
+
+
+NOBODY: Final = Members(array("q"), array("q"), (), 0, 0, 0)

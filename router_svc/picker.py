@@ -15,7 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from router_svc.members import Members, Route
+from router_svc.members import Members
+from router_svc.routes import Route
 from router_svc.shards import Shards
 from router_svc.snapshot import ApiKey, Channel, ChannelKey, GroupRoutes, Seal, Snapshot, Token
 from trunkline.errors import (

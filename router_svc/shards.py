@@ -124,4 +124,4 @@ class Edit(Generic[K, V]):
 
 def _cut_for(count: int) -> int:
     """Give the number of shards: about the square root, a power of two, one while there is little to copy."""
-    return 1 if count <= _SMALL else 1 << (count.bit_length() // 2)
+    return 1 if count <= _SMALL else 1 << (count.bit_length() // 2 + 1)

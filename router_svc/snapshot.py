@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from router_svc.members import NOWHERE, Placement, Route
+from router_svc.routes import NOWHERE, Placement, Route
 from router_svc.shards import Shards
 
 Kind = Literal["channel", "api_key", "group"]

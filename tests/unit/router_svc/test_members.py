@@ -7,7 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_svc.members import CHUNK, NOBODY, NOWHERE, Change, Members, Placement, Route
+from router_svc.members import FANOUT, NOBODY, Members
+from router_svc.routes import NOWHERE, Change, Placement, Route
 
 ids = st.integers(1, 2000)
 weights = st.dictionaries(ids, st.integers(1, 1_000_000), max_size=1200)
@@ -44,19 +45,47 @@ def test_every_point_belongs_to_the_member_whose_share_holds_it(start: dict[int,
     assert not any(channel_id in members for channel_id in range(2001, 2010))
 
 
-def test_a_change_shares_the_chunks_it_does_not_touch() -> None:
-    """A large tier changes at the cost of one chunk."""
-    old = Members.of(dict.fromkeys(range(1, 100 * CHUNK), 1))
-    new = old.changed([5], {})
-    assert sum(a is not b for a, b in zip(old._chunks, new._chunks, strict=True)) == 1
+def test_a_change_makes_one_node_a_level_anew() -> None:
+    """A tier of a hundred thousand changes at the cost of a few small nodes, and all others are shared."""
+    old = Members.of(dict.fromkeys(range(1, 100_001), 1))
+    for new in (old.changed([5], {}), old.changed([5], {5: 9}), old.changed([], {100_001: 1})):
+        fresh = _nodes(new) - _nodes(old)
+        assert len(fresh) <= 3
+        assert max(map(_entries, new.leaves())) <= FANOUT
 
 
-def test_a_set_that_has_crumbled_is_packed_anew() -> None:
-    """Removing nearly everybody does not leave a long list of nearly empty chunks."""
-    old = Members.of(dict.fromkeys(range(1, 100 * CHUNK), 1))
-    new = old.changed([channel_id for channel_id in range(1, 100 * CHUNK) if channel_id % 100], {})
-    assert new.count == (100 * CHUNK - 1) // 100
-    assert len(new._chunks) * CHUNK <= 16 * new.count
+def test_no_node_outgrows_its_bound_however_the_set_came_to_be() -> None:
+    """Members that come one by one, at one end or in the midst, leave nodes of a bounded size and a tree of few levels."""
+    for ids in (range(1, 20_001), range(20_000, 0, -1), [n * 7919 % 20_011 for n in range(1, 20_001)]):
+        members = NOBODY
+        for channel_id in ids:
+            members = members.changed([], {channel_id: 1})
+        assert max(map(_entries, _all_nodes(members))) <= FANOUT
+        assert members.count == 20_000
+        assert len(_nodes(members)) <= 20_000 / 16
+
+
+def test_a_set_that_has_crumbled_leaves_no_husks() -> None:
+    """Removing nearly everybody does not leave a long list of nearly empty nodes, and the last one leaves nothing."""
+    members = Members.of(dict.fromkeys(range(1, 100 * FANOUT), 1))
+    leaving = [channel_id for channel_id in range(1, 100 * FANOUT) if channel_id % 100]
+    for channel_id in leaving:
+        members = members.changed([channel_id], {})
+    assert members.count == (100 * FANOUT - 1) // 100
+    assert len(_nodes(members)) <= members.count / 4
+    assert not members.changed(list(members), {}).count
+
+
+def _entries(node: Members) -> int:
+    return len(node.ids)
+
+
+def _all_nodes(members: Members) -> list[Members]:
+    return [members, *(node for child in members.children for node in _all_nodes(child))]
+
+
+def _nodes(members: Members) -> set[int]:
+    return set(map(id, _all_nodes(members)))
 
 
 def test_nobody_is_nowhere() -> None:
