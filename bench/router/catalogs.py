@@ -39,7 +39,7 @@ def channel_row(number: int, revision: int = 1, weight: int | None = None) -> tu
     return (
         number, revision, number * 7919 + revision, f"channel {number}", "openai", f"https://up{number}.example/v1",
         "ENABLED", number % 2, number % 10 + 1 if weight is None else weight, b"{}", b"{}", None, None, None, None,
-        keys.encode(), f"[{models}]".encode(), [GROUP], b"[]",
+        keys.encode(), f"[{models}]".encode(), [GROUP], b"[]", None,
     )  # fmt: skip
 
 
