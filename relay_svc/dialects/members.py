@@ -78,6 +78,10 @@ class Members:
         """Look at a member and leave it."""
         return self._left.get(name)
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Tell whether any of some members is there."""
+        return not names.isdisjoint(self._left)
+
     def text(self, name: str) -> str:
         """Take a string; empty when it is missing."""
         value = self._left.pop(name, None)

@@ -19,7 +19,7 @@ _PART_ELSEWHERE: Final = frozenset(
     {"videoMetadata", "mediaResolution", "mediaProcessing", "partMetadata", "speechMetadata", "audioTranscription"}
     | {"documentMetadata", "spreadsheetMetadata", "audioMetadata"}
 )
-_GOOGLES_OWN: Final = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
+_GOOGLES_OWN: Final = frozenset({"executableCode", "codeExecutionResult", "toolCall", "toolResponse"})
 _ROLES: Final[dict[str, Role]] = {"": "user", "user": "user", "function": "user", "model": "assistant"}
 _FILES_OF_GOOGLE: Final = ("https://generativelanguage.googleapis.com/", "gs://", "files/")
 
@@ -59,7 +59,7 @@ class Contents:
         return parts
 
     def _part(self, piece: ProtoMembers) -> Part | None:
-        if any(piece.peek(name) for name in _GOOGLES_OWN):
+        if piece.has_any(_GOOGLES_OWN):
             self._losses.essential("contents.parts")
         signature = signatures.known(piece.text("thoughtSignature"), Dialect.GEMINI)
         thought = piece.flag("thought")

@@ -16,7 +16,7 @@ class ProtoMembers(Members):
 
     def __init__(self, value: Any, at: str) -> None:
         """Take a value found at a path. Raises DialectFault when it is no object."""
-        if type(value) is dict and any("_" in name for name in value):
+        if type(value) is dict and "_" in "".join(value):
             value = {_camel(name): inner for name, inner in value.items()}
         super().__init__(value, at)
 

@@ -1,7 +1,7 @@
 """One meaning in each dialect's own words: requests, written by hand from the API references.
 
 Each feature is a request in every dialect that has it; translating any of them into any other must give exactly that other.
-`lost` names what a target loses of it; `skip` the pairs that are not exact, and why is said beside them.
+`skip` names the pairs that are not exact, and why is said beside them.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,6 @@ class Feature:
 
     name: str
     bodies: dict[Dialect, dict[str, Any]]
-    lost: dict[Dialect, set[str]] = field(default_factory=dict)
     skip: set[tuple[Dialect, Dialect]] = field(default_factory=set)
 
     def pairs(self) -> Iterator[tuple[Dialect, Dialect]]:
@@ -366,5 +365,49 @@ FEATURES = [
             RESPONSES: responses(stream=True),
             ANTHROPIC: claude(stream=True),
         },
+    ),
+    Feature(
+        "marks for the cache",
+        {
+            ANTHROPIC: claude(
+                says("user", [text("Hi", cache_control={"type": "ephemeral", "ttl": "1h"})]),
+                system=[text("Be brief.", cache_control={"type": "ephemeral"})],
+            )
+        },
+    ),
+    Feature(
+        "reasoning with its proof",
+        {
+            RESPONSES: responses(
+                item("user", {"type": "input_text", "text": "Hi"}),
+                {
+                    "type": "reasoning",
+                    "id": "rs_1",
+                    "summary": [{"type": "summary_text", "text": "Hm."}],
+                    "encrypted_content": "gAAA",
+                },
+                answered("Hello."),
+            ),
+            ANTHROPIC: claude(
+                says("user", [text("Hi")]),
+                says(
+                    "assistant",
+                    [
+                        {"type": "thinking", "thinking": "Hm.", "signature": "EqQB"},
+                        {"type": "redacted_thinking", "data": "EmwK"},
+                        text("Hello."),
+                    ],
+                ),
+            ),
+            GEMINI: gemini(
+                turn("user", {"text": "Hi"}),
+                turn(
+                    "model",
+                    {"text": "Hm.", "thought": True, "thoughtSignature": "CtAB"},
+                    {"functionCall": {"id": "c1", "name": "f", "args": {}}, "thoughtSignature": "CtAC"},
+                ),
+            ),
+        },
+        skip={(a, b) for a in Dialect for b in Dialect if a is not b},  # only the provider that made it can read it
     ),
 ]
