@@ -78,6 +78,10 @@ class Members:
         """Look at a member and leave it."""
         return self._left.get(name)
 
+    def only(self, name: str) -> bool:
+        """Tell whether a member is there, and no other."""
+        return len(self._left) == 1 and name in self._left
+
     def has_any(self, names: frozenset[str]) -> bool:
         """Tell whether any of some members is there."""
         return not names.isdisjoint(self._left)

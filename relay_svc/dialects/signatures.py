@@ -16,7 +16,8 @@ UNSIGNED: Final = _MARK + "unsigned/"
 """Stands where a dialect insists on a proof and there is none."""
 SKIP: Final = "skip_thought_signature_validator"
 """Google's own word for a call that another model made, where its newer models insist on a proof."""
-_TRACES: Final = (b'"' + _MARK.encode(), b'"' + base64.b64encode(_MARK[:9].encode()))
+_MARK_IN_BASE64: Final = base64.b64encode(_MARK[:9].encode()).decode()
+_TRACES: Final = (b'"' + _MARK.encode(), b'"' + _MARK_IN_BASE64.encode())
 
 
 def shown(signature: Signature | None, dialect: Dialect) -> str:
@@ -48,6 +49,8 @@ def has_foreign(body: bytes) -> bool:
 def _plain(text: str, dialect: Dialect) -> str:
     if dialect is not Dialect.GEMINI:
         return text
+    if not text.startswith(_MARK_IN_BASE64):
+        return ""
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, ValueError):

@@ -126,11 +126,11 @@ def _write_choice(body: dict[str, Any], request: Request, losses: Losses) -> Non
             written = {"type": "none"}
         elif choice.mode == "required":
             written = {"type": "any"}
-        if choice.names and choice.mode != "none":
+        if choice.mode == "required" and len(choice.names) == 1:
+            written = {"type": "tool", "name": choice.names[0]}
+        elif choice.names and choice.mode != "none":
             # The tools that are not allowed stay at home: Anthropic has no list of allowed ones.
             body["tools"] = [tool for tool in body["tools"] if tool["name"] in choice.names]
-            if choice.mode == "required" and len(choice.names) == 1:
-                written = {"type": "tool", "name": choice.names[0]}
     if request.parallel_tool_calls is not None and written["type"] != "none":
         written["disable_parallel_tool_use"] = not request.parallel_tool_calls
     if choice is not None or request.parallel_tool_calls is not None:

@@ -59,6 +59,8 @@ class Contents:
         return parts
 
     def _part(self, piece: ProtoMembers) -> Part | None:
+        if piece.only("text"):  # nearly always
+            return Text(piece.given_text("text"))
         if piece.has_any(_GOOGLES_OWN):
             self._losses.essential("contents.parts")
         signature = signatures.known(piece.text("thoughtSignature"), Dialect.GEMINI)

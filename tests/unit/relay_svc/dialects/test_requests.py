@@ -291,3 +291,17 @@ def test_geminis_own_spellings_are_read() -> None:
     assert written["tools"][0]["function"]["parameters"] == found
     assert written["response_format"]["json_schema"]["schema"] == found
     assert translated(GEMINI, CHAT, {"contents": turn("user", {"text": "x"})})[0]["messages"] == [says("user", "x")]
+
+
+def test_a_choice_among_some_tools_is_kept_everywhere() -> None:
+    """Anthropic has no list of allowed tools, so the others stay at home; Gemini leaves it open with a mode of its own."""
+    tools = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": None} for name in ("a", "b", "c")]
+    some = [{"type": "function", "name": name} for name in ("a", "b")]
+    body = responses(tools=tools, tool_choice={"type": "allowed_tools", "mode": "auto", "tools": some})
+    assert translated(RESPONSES, RESPONSES, body, strict=True)[0]["tool_choice"] == body["tool_choice"]
+    chosen = translated(RESPONSES, CHAT, body, strict=True)[0]["tool_choice"]["allowed_tools"]
+    assert [tool["function"]["name"] for tool in chosen["tools"]] == ["a", "b"]
+    written = translated(RESPONSES, ANTHROPIC, body, strict=True)[0]
+    assert ([tool["name"] for tool in written["tools"]], written["tool_choice"]) == (["a", "b"], {"type": "auto"})
+    config = translated(RESPONSES, GEMINI, body, strict=True)[0]["toolConfig"]["functionCallingConfig"]
+    assert config == {"mode": "VALIDATED", "allowedFunctionNames": ["a", "b"]}
