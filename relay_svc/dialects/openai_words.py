@@ -20,6 +20,7 @@ from relay_svc.dialects.form import (
     Request,
     Result,
     Role,
+    Text,
     TokenLogprob,
     Tool,
     ToolChoice,
@@ -57,6 +58,14 @@ def read_cache(entry: Members) -> str | None:
     """Read a mark that says how far the prompt is to be cached. Raises DialectFault."""
     mark = entry.inner("prompt_cache_breakpoint")
     return None if mark is None else mark.text("ttl")
+
+
+def of_a_tool(parts: list[Part], path: str) -> list[Text | Media]:
+    """Take what a tool may have given. Raises DialectFault."""
+    given = [part for part in parts if isinstance(part, Text | Media)]
+    if len(given) < len(parts):
+        raise DialectFault(path, "must hold text, images and files")
+    return given
 
 
 def read_detail(image: Members) -> str:

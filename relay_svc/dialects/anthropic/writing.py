@@ -39,6 +39,8 @@ _LONG_CACHES: Final = frozenset({"1h", "12h"})
 def write(request: Request, target: Target, losses: Losses) -> bytes:
     """Write a request. Raises DialectFault, CannotCarry."""
     system, messages = _messages(request, losses)
+    if not messages:
+        losses.essential("messages")
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": request.max_tokens or target.default_max_tokens,

@@ -19,6 +19,8 @@ _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 def write(request: Request, losses: Losses) -> bytes:
     """Write a request. Raises DialectFault, CannotCarry."""
     system, contents = write_turns(request.messages, losses)
+    if not contents:
+        losses.essential("messages")
     body: dict[str, Any] = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -87,9 +89,9 @@ def _config(request: Request) -> dict[str, Any]:
         if request.format.schema:
             config["responseJsonSchema"] = request.format.schema
     if request.reasoning is not None:
-        thinking: dict[str, Any] = {}
-        # A budget and not a level, which only the newest models take.
-        fill(thinking, thinkingBudget=efforts.budget_of(request.reasoning), includeThoughts=request.reasoning.show)
-        if thinking:
-            config["thinkingConfig"] = thinking
+        # A budget and not a level, which only the newest models take; -1 leaves it to the model.
+        budget = efforts.budget_of(request.reasoning)
+        thinking: dict[str, Any] = {"thinkingBudget": -1 if budget is None else budget}
+        fill(thinking, includeThoughts=request.reasoning.show)
+        config["thinkingConfig"] = thinking
     return config

@@ -22,7 +22,7 @@ from relay_svc.dialects.form import (
 )
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import Members
-from relay_svc.dialects.openai_words import append, read_cache, read_detail, read_file
+from relay_svc.dialects.openai_words import append, of_a_tool, read_cache, read_detail, read_file
 
 
 def read_messages(top: Members, losses: Losses) -> list[Message]:
@@ -48,7 +48,7 @@ def _plain(entry: Members, losses: Losses, role: str) -> tuple[Role, list[Part]]
 
 def _tool_result(entry: Members, losses: Losses, _role: str) -> tuple[Role, list[Part]]:
     call_id = entry.need_text("tool_call_id")
-    parts: list[Text | Media] = [part for part in _content(entry, losses) if isinstance(part, Text | Media)]
+    parts = of_a_tool(_content(entry, losses), entry.path("content"))
     return "user", [Result(call_id, "", parts)]
 
 

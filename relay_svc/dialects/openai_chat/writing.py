@@ -42,7 +42,7 @@ def write(request: Request, target: Target, losses: Losses) -> bytes:
         stop=request.stop or None,
         logprobs=True if request.logprobs else None,
         top_logprobs=request.top_logprobs if request.logprobs else None,
-        reasoning_effort=(efforts.effort_of(request.reasoning) or None) if request.reasoning else None,
+        reasoning_effort=_effort(request, losses),
         verbosity=request.verbosity or None,
     )
     if request.max_tokens is not None:
@@ -52,6 +52,15 @@ def write(request: Request, target: Target, losses: Losses) -> bytes:
         body["stream_options"] = {"include_usage": True}
     note_common(request, losses)
     return encode(body)
+
+
+def _effort(request: Request, losses: Losses) -> str | None:
+    if request.reasoning is None:
+        return None
+    effort = efforts.effort_of(request.reasoning)
+    if not effort:
+        losses.add("reasoning")  # asked for, and left to the model how much
+    return effort or None
 
 
 def _choice(choice: ToolChoice) -> Any:

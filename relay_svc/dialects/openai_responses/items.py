@@ -22,7 +22,7 @@ from relay_svc.dialects.form import (
 )
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import Members
-from relay_svc.dialects.openai_words import append, read_cache, read_detail, read_file
+from relay_svc.dialects.openai_words import append, of_a_tool, read_cache, read_detail, read_file
 
 _KNOWN: Final = frozenset({"id", "status", "phase", "namespace", "caller", "async", "name"})
 """Members of items that say nothing to another provider."""
@@ -64,7 +64,7 @@ def _call(item: Members, _losses: Losses) -> tuple[Role, list[Part]]:
 
 
 def _result(item: Members, losses: Losses) -> tuple[Role, list[Part]]:
-    parts: list[Text | Media] = [part for part in _content(item, "output", losses) if isinstance(part, Text | Media)]
+    parts = of_a_tool(_content(item, "output", losses), item.path("output"))
     return "user", [Result(item.need_text("call_id"), "", parts)]
 
 

@@ -42,7 +42,7 @@ def write(request: Request, target: Target, losses: Losses) -> bytes:
         tools=[{"type": "function", "strict": None, **write_function(tool)} for tool in request.tools] or None,
         tool_choice=_choice(request.tool_choice) if request.tools and request.tool_choice else None,
         text=_text_config(request) or None,
-        reasoning=_reasoning(request.reasoning) if request.reasoning else None,
+        reasoning=_reasoning(request.reasoning, losses) if request.reasoning else None,
         max_output_tokens=request.max_tokens,
         include=include or None,
         top_logprobs=request.top_logprobs if request.logprobs else None,
@@ -88,10 +88,12 @@ def _format(wanted: Format) -> dict[str, Any]:
     return {"type": "json_object"} if wanted.kind == "json" else {"type": "json_schema", **write_schema(wanted)}
 
 
-def _reasoning(reasoning: Reasoning) -> dict[str, Any]:
+def _reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any] | None:
     written: dict[str, Any] = {}
     fill(written, effort=efforts.effort_of(reasoning) or None, summary="auto" if reasoning.show else None)
-    return written
+    if not written:
+        losses.add("reasoning")  # asked for, and left to the model how much
+    return written or None
 
 
 def _items(message: Message, items: list[dict[str, Any]], losses: Losses) -> None:

@@ -41,7 +41,7 @@ WRECKED = st.recursive(
     max_leaves=4,
 )
 REQUESTS = [(dialect, body) for feature in FEATURES for dialect, body in feature.bodies.items()]
-FUZZ = settings(derandomize=True, deadline=None, max_examples=600)
+FUZZ = settings(derandomize=True, deadline=None, max_examples=400)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

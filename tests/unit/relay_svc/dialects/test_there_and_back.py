@@ -114,7 +114,7 @@ def carried(request: Request, *dialects: Dialect) -> Request:
 
 
 @given(requests(), st.sampled_from(list(Dialect)), st.sampled_from(list(Dialect)))
-@settings(derandomize=True, deadline=None, max_examples=250)
+@settings(derandomize=True, deadline=None, max_examples=150)
 def test_what_every_dialect_can_carry_comes_back(request: Request, first: Dialect, second: Dialect) -> None:
     """Through any two dialects, one after the other, whatever the words, names, numbers and the order of calls."""
     assert normal(carried(request, first, second)) == normal(request)
