@@ -62,9 +62,21 @@ stubs: dev ## Regenerate trunkline/v1 from protos/
 docs: dev ## Rewrite the generated parts of docs/
 	@$(PY) docs/generate.py
 
+.PHONY: bench
+bench: bench-peers ## Measure beside nginx, Envoy, TensorZero, Portkey and LiteLLM in a quarter of an hour (ARGS="--help")
+	@$(PY) -m bench.full $(ARGS)
+
 .PHONY: bench-quick
-bench-quick: dev ## Measure CPU and latency of the whole chain in about a minute
+bench-quick: bench-tools ## Measure CPU and latency of the whole chain beside nginx in about two minutes
 	@$(PY) -m bench.quick
+
+.PHONY: bench-peers
+bench-peers: bench-tools ## Install what `make bench` measures Trunkline against, into bench/.peers
+	@PYTHON="$(PYTHON)" bench/peers/install peers
+
+.PHONY: bench-tools
+bench-tools: dev
+	@bench/peers/install tools
 
 .PHONY: lock
 lock: dev ## Resolve requirements/*.txt anew (UPGRADE=1 takes newer versions)
@@ -72,7 +84,7 @@ lock: dev ## Resolve requirements/*.txt anew (UPGRADE=1 takes newer versions)
 
 .PHONY: clean
 clean: ## Remove .venv and all caches
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- installing

@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.quick import canned
+from bench.peers.upstream import canned
 from tests.acceptance.stack import running, unique
 
 
 def main(starts: int) -> None:
     """Count first requests that failed, and time the starts."""
     seconds, failures, key, model = [], [], "", unique("model")
-    with tempfile.TemporaryDirectory() as name, canned() as upstream:
+    with tempfile.TemporaryDirectory() as name, canned(Path(name)) as upstream:
         directory = Path(name)
         directory.chmod(0o755)
         for start in range(starts):
@@ -23,7 +23,7 @@ def main(starts: int) -> None:
             with running(directory) as stack:
                 seconds.append(time.perf_counter() - began)
                 if not key:
-                    stack.channel(f"http://127.0.0.1:{upstream}/v1", model)
+                    stack.channel(f"http://127.0.0.1:{upstream.port}/v1", model)
                     key = stack.api_key()
                 try:
                     stack.openai(key).chat.completions.create(model=model, messages=[])

@@ -22,6 +22,8 @@ import httpx2
 import openai
 import psycopg
 
+from operator_cli.settings import inherited_environment
+
 TRUNKLINE = (sys.executable, "-m", "operator_cli")
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -132,13 +134,19 @@ def unique(prefix: str) -> str:
 
 
 @contextmanager
-def running(directory: Path, *arguments: str) -> Iterator[Stack]:
-    """Start a stack on free ports; stop it as Ctrl-C does at the end of the block."""
+def running(directory: Path, *arguments: str, **environment: str) -> Iterator[Stack]:
+    """Start a stack on free ports, settings by keyword; stop it as Ctrl-C does at the end of the block."""
     log = directory / "trunkline.log"
     command = [*TRUNKLINE, "up", "--json", "--data-dir", str(directory / "data")]
     ports = [f"--{name}-port=0" for name in ("relay", "admin", "router", "admin-grpc")]
     with log.open("a") as errors:
-        process = subprocess.Popen([*command, *ports, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            [*command, *ports, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**inherited_environment(), **environment},
+        )
     try:
         stack = Stack(process, _ready_line(process, log), log)
         try:
