@@ -1,8 +1,8 @@
 """Which requests the relay knows: one table from method and path to what is asked.
 
 The law: pure, and a table. A path costs a bounded number of look-ups whatever it says, and no path raises: it is served,
-known and not served yet, of another method, or unknown. A model named in a path is decoded once, strictly, and holds nothing that a
-URL or a header could not carry. Nothing here shows a query, since a Gemini client may put its API key there.
+known and not served yet, of another method, or unknown. A model named in a path is decoded once, strictly, and holds nothing
+that a URL or a header could not carry. Nothing here shows a query, since a Gemini client may put its API key there.
 """
 
 from collections.abc import Iterable, Mapping
