@@ -33,6 +33,11 @@ def chat(target: Target, asked: Asked) -> Answer:
     return _call(target, "/v3/chat", Adapter.COZE_CHAT, events=True)
 
 
+def bot_of(target: Target) -> str:
+    """Tell which bot a channel asks."""
+    return target.options.get("bot_id") or target.model
+
+
 def workflow(target: Target, asked: Asked) -> Answer:
     """Run a workflow; only a chat request can name its parameters."""
     if asked.format is not Format.OPENAI_CHAT:
