@@ -75,16 +75,26 @@ _NOT_SENT_DOWN_PREFIXES: Final = (b"x-trunkline-", b"cf-", b"access-control-")
 def to_upstream(
     client: Iterable[tuple[bytes, bytes]], request_id: str, key: str | None, overrides: Mapping[str, str]
 ) -> Headers:
-    """Give the headers of an upstream request; `overrides` win over all but framing."""
-    own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode())]
-    if key:
-        own.append((b"authorization", b"Bearer " + key.encode()))
+    """Give the headers of a request to an upstream that takes a bearer token; `overrides` win over all but framing."""
+    credentials = [(b"authorization", b"Bearer " + key.encode())] if key else []
+    return with_own(client, request_id, credentials, overrides)
+
+
+def with_own(
+    client: Iterable[tuple[bytes, bytes]],
+    request_id: str,
+    credentials: Iterable[tuple[bytes, bytes]],
+    overrides: Mapping[str, str],
+) -> Headers:
+    """Give the headers of an upstream request: the client's, ours over them, `overrides` over all but framing."""
+    own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode()), *credentials]
     ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
     set_here = {name for name, _ in ours}
+    replaced = set_here | {name for name, _ in own}
     passed = [
         pair
         for pair in _end_to_end(client, _NOT_SENT_UP)
-        if pair[0] not in set_here and not pair[0].startswith(_NOT_SENT_UP_PREFIXES)
+        if pair[0] not in replaced and not pair[0].startswith(_NOT_SENT_UP_PREFIXES)
     ]
     passed.extend(pair for pair in own if pair[0] not in set_here)
     passed.extend(pair for pair in ours if pair[0] not in _FRAMING)

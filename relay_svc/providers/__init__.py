@@ -5,6 +5,7 @@ speaks, or a typed word for why there is none. A provider that is not known by n
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from relay_svc.providers.anthropic import anthropic
@@ -14,6 +15,7 @@ from relay_svc.providers.coze import calls as coze
 from relay_svc.providers.gemini import gemini
 from relay_svc.providers.openai import compatible, openai
 from relay_svc.providers.rerankers import cohere, jina
+from trunkline.providers import provider_named
 
 _PROVIDERS: Final[Mapping[str, Callable[[Target, Asked], Answer]]] = {
     "openai": openai,
@@ -31,5 +33,10 @@ __all__ = ["Adapter", "Answer", "Asked", "Call", "NotOffered", "Target", "Unusab
 
 
 def how_to_ask(target: Target, asked: Asked) -> Answer:
-    """Tell how an upstream is asked."""
+    """Tell how an upstream is asked; one without an address of its own is asked at its provider's."""
+    if not target.base_url:
+        base_url = provider_named(target.provider).base_url
+        if not base_url:
+            return Unusable(target.provider, "the channel has no base URL")
+        target = replace(target, base_url=base_url)
     return _PROVIDERS.get(target.provider, compatible)(target, asked)
