@@ -145,6 +145,15 @@ _THEN: Final[Mapping[FailureClass, tuple[Verdict, ...]]] = {
     FailureClass.POLICY: (),
 }
 """What to do, in order of preference; STOP when none of it can be done."""
+_STATUSES: Final[Mapping[FailureClass, int]] = {
+    FailureClass.RATE_LIMIT: 429,
+    FailureClass.QUOTA: 402,
+    FailureClass.CREDENTIAL: 401,
+    FailureClass.MODEL_MISSING: 404,
+    FailureClass.REGION: 403,
+    FailureClass.CALLER: 400,
+    FailureClass.POLICY: 400,
+}
 _COARSE: Final = frozenset({"invalid_request", "invalid_request_error"})
 """Types too coarse to overrule a 401 or a 404: a bad channel key is filed under them too."""
 _SHORT_WAIT: Final = 0.5
@@ -181,6 +190,11 @@ def classify(failure: Failure) -> FailureClass:
     if failure.status in _NEVER_THE_CALLER or failure.status >= 500 or failure.status < 400:  # noqa: PLR2004 - HTTP
         return _of_trouble(failure.status, said, own)
     return said or own or FailureClass.CALLER
+
+
+def shown_status(failure: Failure) -> int:
+    """Tell the status of an error whose answer said that it was a success."""
+    return failure.status if failure.status >= 400 else _STATUSES.get(classify(failure), 502)  # noqa: PLR2004 - HTTP
 
 
 def _of_trouble(status: int, said: FailureClass | None, own: FailureClass | None) -> FailureClass:

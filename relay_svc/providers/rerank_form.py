@@ -4,24 +4,16 @@
     answered  {"id", "model", "results": [{"index", "relevance_score", "document": {"text"}}], "usage": {"total_tokens"}}
 
 The law: pure. Cohere's current API takes texts only and gives no documents back, so those are put into the answer from the
-request. What is no request of this form raises FormFault; an answer that is none is passed on as it came.
+request. What is no request of this form raises AdapterFault; an answer that is none is passed on as it came.
 """
 
 from typing import Any, Final
 
 import msgspec
 
+from relay_svc.providers.faults import AdapterFault
+
 _CARRIED: Final = ("top_n", "max_tokens_per_doc", "priority")
-
-
-class FormFault(ValueError):  # noqa: N818 - the client's fault, said as it is
-    """What is wrong with a request, and of which member."""
-
-    def __init__(self, member: str, sentence: str) -> None:
-        """Keep both."""
-        super().__init__(f"{member} {sentence}")
-        self.member = member
-        self.sentence = sentence
 
 
 class _Members(msgspec.Struct):
@@ -44,11 +36,11 @@ _DECODER: Final = msgspec.json.Decoder(_Members)
 
 
 def read(body: bytes) -> Rerank:
-    """Read a request. Raises FormFault."""
+    """Read a request. Raises AdapterFault."""
     try:
         members = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise FormFault("the body", f"is no rerank request: {fault}") from None
+        raise AdapterFault("the body", f"is no rerank request: {fault}") from None
     return Rerank(members, tuple(_text(number, document) for number, document in enumerate(members.documents)))
 
 
@@ -57,7 +49,7 @@ def _text(number: int, document: object) -> str:
         return document
     if isinstance(document, dict) and isinstance(text := document.get("text"), str):
         return text
-    raise FormFault(f"documents[{number}]", "must be a text, or an object with a text")
+    raise AdapterFault(f"documents[{number}]", "must be a text, or an object with a text")
 
 
 def to_cohere(asked: Rerank, model: str) -> bytes:

@@ -64,6 +64,15 @@ def failure_in(answer: object) -> Failed | None:
     return None if number == 0 else failed(number, answer.get("msg"))
 
 
+def read_failure(body: bytes) -> Failed:
+    """Read the failure in an answer that should have been a stream."""
+    try:
+        answer: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        answer = None
+    return failure_in(answer) or UNREADABLE
+
+
 def failed(number: object, message: object) -> Failed:
     """Write a failure."""
     text = message[:_LONGEST] if isinstance(message, str) and message else "Coze gave no reason"

@@ -11,9 +11,10 @@ import msgspec
 
 from relay_svc.plan import Usage
 from relay_svc.providers.call import Target
-from relay_svc.providers.coze.chat import CozeFault, members_of
+from relay_svc.providers.coze.chat import members_of
 from relay_svc.providers.coze.steps import UNREADABLE, Failed, failed, failure_in, usage_of
 from relay_svc.providers.coze.written import Stamp, completion, usage_members
+from relay_svc.providers.faults import AdapterFault
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -24,14 +25,14 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def read(body: bytes, target: Target) -> Run:
-    """Read the run out of a chat request. The id may be empty: `calls.missing_for_run` says so. Raises CozeFault."""
+    """Read the run out of a chat request. The id may be empty: `calls.missing_for_run` says so. Raises AdapterFault."""
     request = members_of(body)
     given = request.get("workflow_id")
     if given is not None and not (isinstance(given, str) and given.isascii() and given.isdigit()):
-        raise CozeFault("workflow_id", "must be the number of a workflow, as a string")
+        raise AdapterFault("workflow_id", "must be the number of a workflow, as a string")
     pinned = target.model if target.model.isascii() and target.model.isdigit() else ""
     if pinned and given not in (None, pinned):
-        raise CozeFault("workflow_id", "is not the workflow that this model runs")
+        raise AdapterFault("workflow_id", "is not the workflow that this model runs")
     workflow_id = pinned or given or target.options.get("workflow_id", "")
     return Run(workflow_id, _parameters(request))
 
@@ -47,7 +48,7 @@ def _parameters(request: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, dict):
         return given
     if given is not None:
-        raise CozeFault("workflow_parameters", "must be an object")
+        raise AdapterFault("workflow_parameters", "must be an object")
     text = _last_said(request.get("messages"))
     return {"input": text} if text else {}
 
@@ -86,8 +87,12 @@ def execution_of(body: bytes) -> str | Failed:
 
 def started(stamp: Stamp, run_id: str) -> bytes:
     """Answer a client whose run has started; `run_id` is the signed one."""
-    text = msgspec.json.encode({"execute_id": run_id}).decode()
-    return completion(stamp, text, execute_id=run_id, status="running")
+    return completion(stamp, started_text(run_id), execute_id=run_id, status="running")
+
+
+def started_text(run_id: str) -> str:
+    """Say it in the answer's text, for clients that see no members but their own."""
+    return msgspec.json.encode({"execute_id": run_id}).decode()
 
 
 _STATUSES = {"Success": "succeeded", "Running": "running", "Fail": "failed"}

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from relay_svc.plan import Usage
 from relay_svc.providers import Target
 from relay_svc.providers.coze import calls, workflow
-from relay_svc.providers.coze.chat import CozeFault, to_coze
+from relay_svc.providers.coze.chat import to_coze
 from relay_svc.providers.coze.steps import BotReader, Done, Failed, Text, WorkflowReader, failure_in
 from relay_svc.providers.coze.written import ChunkWriter, Collector, Stamp
+from relay_svc.providers.faults import AdapterFault
 
 STAMP = Stamp("1", 1_700_000_000, "client-name")
 
@@ -109,7 +110,7 @@ def test_pictures_go_by_their_address() -> None:
 )
 def test_what_a_bot_cannot_be_given_is_refused_by_its_member(messages: Any, path: str) -> None:
     """Not dropped: the answer would mean something else."""
-    with pytest.raises(CozeFault) as fault:
+    with pytest.raises(AdapterFault) as fault:
         sent({"messages": messages})
     assert fault.value.path == path
 
@@ -244,7 +245,7 @@ def test_a_workflow_is_named_by_the_model_then_the_request_then_the_channel() ->
     assert read(options={"workflow_id": "77"}).workflow_id == "77"
     assert read().workflow_id == ""
     for model, workflow_id in [("75", "76"), ("m", "../x"), ("m", 76), ("m", "")]:
-        with pytest.raises(CozeFault):
+        with pytest.raises(AdapterFault):
             read(model, workflow_id=workflow_id)
 
 
@@ -253,7 +254,7 @@ def test_parameters_are_the_requests_or_what_the_user_said_last() -> None:
     assert read(workflow_parameters={"city": "Beijing"}).parameters == {"city": "Beijing"}
     assert read().parameters == {"input": "Hello"}
     assert read(messages=[]).parameters == {}
-    with pytest.raises(CozeFault):
+    with pytest.raises(AdapterFault):
         read(workflow_parameters=[1])
     body = json.loads(workflow.to_coze(read("75"), is_async=True))
     assert body == {"workflow_id": "75", "parameters": {"input": "Hello"}, "is_async": True}

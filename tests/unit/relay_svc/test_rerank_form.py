@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_svc.providers.rerank_form import FormFault, from_cohere, read, to_cohere
+from relay_svc.providers.faults import AdapterFault
+from relay_svc.providers.rerank_form import from_cohere, read, to_cohere
 
 REQUEST = {
     "model": "client-name",
@@ -44,9 +45,9 @@ def test_coheres_answer_gets_the_documents_and_the_usage_of_the_common_form() ->
 )
 def test_what_is_no_rerank_request_is_a_fault_of_its_own_kind(body: bytes) -> None:
     """With the member at fault."""
-    with pytest.raises(FormFault) as fault:
+    with pytest.raises(AdapterFault) as fault:
         read(body)
-    assert fault.value.member
+    assert fault.value.path
 
 
 @given(
