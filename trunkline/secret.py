@@ -1,4 +1,4 @@
-"""Secrets: a type that will not print itself, the API keys' keyed hash, and the channel keys' seal.
+"""Secrets: a type that will not print itself, the API keys' keyed hash, and the seal of channel keys and proxies.
 
 The law: a secret leaves its `Secret` only where it is used (`reveal`), and a sealed channel key opens only as the key it was
 sealed for (its ids are associated data), so that rows swapped in the database are refused.
@@ -14,10 +14,13 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+PROXY = "proxy"
+"""What a channel's proxy is sealed as, where a channel key has its id."""
 LAST = 4
 """How many characters of a secret may be shown."""
 _KEY_BYTES = 32
 _NONCE_BYTES = 12  # NIST SP 800-38D: 96 bits
+_TAG_BYTES = 16
 
 
 class Secret:
@@ -85,7 +88,7 @@ class UnsealError(Exception):
 
 
 class Sealer:
-    """Seals channel keys with AES-256-GCM: `key id · ':' · nonce · ciphertext`, ids as associated data."""
+    """Seals what belongs to a channel with AES-256-GCM: `sealing id · ':' · nonce · ciphertext`, ids as associated data."""
 
     __slots__ = ("_ciphers", "_current")
 
@@ -113,26 +116,36 @@ class Sealer:
                 raise ValueError(message)
         return cls(keys)
 
-    def seal(self, plain: Secret, channel_id: int, key_id: int) -> bytes:
-        """Seal a channel key for these ids."""
+    def seal(self, plain: Secret, channel_id: int, key_id: int | str) -> bytes:
+        """Seal a channel key, or the proxy, for these ids."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._current].encrypt(nonce, plain.reveal().encode(), _bound_to(channel_id, key_id))
         return self._current.encode() + b":" + nonce + sealed
 
-    def unseal(self, sealed: bytes, channel_id: int, key_id: int) -> Secret:
-        """Open a channel key sealed for these ids. Raises UnsealError."""
+    def unseal(self, sealed: bytes, channel_id: int, key_id: int | str) -> Secret:
+        """Open what was sealed for these ids. Raises UnsealError."""
         sealing_id, colon, rest = sealed.partition(b":")
         cipher = self._ciphers.get(sealing_id.decode("ascii", "replace")) if colon else None
         if cipher is None:
-            message = f"channel key {key_id} of channel {channel_id}: sealed with a key that is not configured"
+            message = f"{_named(channel_id, key_id)}: sealed with a key that is not configured"
             raise UnsealError(message)
         try:
             plain = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound_to(channel_id, key_id))
             return Secret(plain.decode())
         except (InvalidTag, ValueError):
-            message = f"channel key {key_id} of channel {channel_id}: damaged, or sealed for another row"
+            message = f"{_named(channel_id, key_id)}: damaged, or sealed for another row"
             raise UnsealError(message) from None
 
 
-def _bound_to(channel_id: int, key_id: int) -> bytes:
+def is_sealed(sealed: bytes) -> bool:
+    """Tell whether bytes have the form of something sealed, whoever sealed it."""
+    sealing_id, colon, rest = sealed.partition(b":")
+    return bool(colon) and sealing_id.isalnum() and len(rest) > _NONCE_BYTES + _TAG_BYTES
+
+
+def _bound_to(channel_id: int, key_id: int | str) -> bytes:
     return f"{channel_id}:{key_id}".encode()
+
+
+def _named(channel_id: int, key_id: int | str) -> str:
+    return f"{key_id if key_id == PROXY else f'channel key {key_id}'} of channel {channel_id}"

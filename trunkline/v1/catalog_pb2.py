@@ -28,7 +28,7 @@ from trunkline.v1 import revision_pb2 as trunkline_dot_v1_dot_revision__pb2
 from trunkline.v1 import router_pb2 as trunkline_dot_v1_dot_router__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atrunkline/v1/catalog.proto\x12\x0ctrunkline.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrunkline/v1/revision.proto\x1a\x19trunkline/v1/router.proto\"\xfd\x05\n\x07\x43hannel\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.trunkline.v1.ChannelStatus\x12\x15\n\rstatus_reason\x18\x07 \x01(\t\x12\x0e\n\x06models\x18\x08 \x03(\t\x12>\n\rmodel_mapping\x18\t \x03(\x0b\x32\'.trunkline.v1.Channel.ModelMappingEntry\x12\x0e\n\x06groups\x18\n \x03(\t\x12\x10\n\x08priority\x18\x0b \x01(\x05\x12\x13\n\x06weight\x18\x0c \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\r \x03(\t\x12I\n\x10header_overrides\x18\x0e \x03(\x0b\x32*.trunkline.v1.Channel.HeaderOverridesEntryB\x03\x80\x01\x01\x12\x34\n\x13parameter_overrides\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x08timeouts\x18\x10 \x01(\x0b\x32\x16.trunkline.v1.Timeouts\x12\x0e\n\x06remark\x18\x11 \x01(\t\x12&\n\x04keys\x18\x12 \x03(\x0b\x32\x18.trunkline.v1.ChannelKey\x12\x10\n\x08revision\x18\x13 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x33\n\x11ModelMappingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x36\n\x14HeaderOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_weight\"\xb0\x01\n\nChannelKey\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x11\n\tlast_four\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.trunkline.v1.ChannelStatus\x12\x15\n\rstatus_reason\x18\x04 \x01(\t\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x07\x41\x62ility\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nchannel_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x63hannel_name\x18\x04 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12\x11\n\teffective\x18\x06 \x01(\x08\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x0e\n\x06weight\x18\x08 \x01(\x05\x12\x12\n\noverridden\x18\t \x01(\x08\x12\x16\n\x0eupstream_model\x18\n \x01(\t\"h\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06remark\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x06secret\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tlast_four\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\x17\n\x0f\x66\x61llback_groups\x18\x07 \x03(\t\x12\x18\n\x10model_allow_list\x18\x08 \x03(\t\x12\x1a\n\x12\x61\x64\x64ress_allow_list\x18\t \x03(\t\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06status\x18\x0b \x01(\x0e\x32\x1a.trunkline.v1.ApiKeyStatus\x12\x0e\n\x06remark\x18\x0c \x01(\t\x12\x10\n\x08revision\x18\r \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x02\n\x06Router\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12,\n\x07\x61pplied\x18\x04 \x01(\x0b\x32\x1b.trunkline.v1.RevisionToken\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.trunkline.v1.RouterState\x12\x0f\n\x07version\x18\x06 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04live\x18\x08 \x01(\x08\x12\x11\n\tconnected\x18\t \x01(\x08\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x08Revision\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.trunkline.v1.RevisionToken\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1b\n\x13touched_channel_ids\x18\x05 \x03(\x03\x12\x1d\n\x15touched_channel_count\x18\x06 \x01(\x05\x12/\n\x0b\x63hange_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x8a\x01\n\rChannelStatus\x12\x1e\n\x1a\x43HANNEL_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43HANNEL_STATUS_ENABLED\x10\x01\x12\x1b\n\x17\x43HANNEL_STATUS_DISABLED\x10\x02\x12 \n\x1c\x43HANNEL_STATUS_AUTO_DISABLED\x10\x03*g\n\x0c\x41piKeyStatus\x12\x1e\n\x1a\x41PI_KEY_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PI_KEY_STATUS_ENABLED\x10\x01\x12\x1b\n\x17\x41PI_KEY_STATUS_DISABLED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atrunkline/v1/catalog.proto\x12\x0ctrunkline.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrunkline/v1/revision.proto\x1a\x19trunkline/v1/router.proto\"\xdf\t\n\x07\x43hannel\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12+\n\x06status\x18\x06 \x01(\x0e\x32\x1b.trunkline.v1.ChannelStatus\x12\x15\n\rstatus_reason\x18\x07 \x01(\t\x12\x0e\n\x06models\x18\x08 \x03(\t\x12>\n\rmodel_mapping\x18\t \x03(\x0b\x32\'.trunkline.v1.Channel.ModelMappingEntry\x12\x0e\n\x06groups\x18\n \x03(\t\x12\x10\n\x08priority\x18\x0b \x01(\x05\x12\x13\n\x06weight\x18\x0c \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\r \x03(\t\x12I\n\x10header_overrides\x18\x0e \x03(\x0b\x32*.trunkline.v1.Channel.HeaderOverridesEntryB\x03\x80\x01\x01\x12\x34\n\x13parameter_overrides\x18\x0f \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x08timeouts\x18\x10 \x01(\x0b\x32\x16.trunkline.v1.Timeouts\x12\x0e\n\x06remark\x18\x11 \x01(\t\x12&\n\x04keys\x18\x12 \x03(\x0b\x32\x18.trunkline.v1.ChannelKey\x12\x10\n\x08revision\x18\x13 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14parameter_operations\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.ListValue\x12\x44\n\x10provider_options\x18\x17 \x03(\x0b\x32*.trunkline.v1.Channel.ProviderOptionsEntry\x12\x17\n\x0fremoved_headers\x18\x18 \x03(\t\x12\x15\n\rsystem_prompt\x18\x19 \x01(\t\x12:\n\x12system_prompt_mode\x18\x1a \x01(\x0e\x32\x1e.trunkline.v1.SystemPromptMode\x12@\n\x0estatus_mapping\x18\x1b \x03(\x0b\x32(.trunkline.v1.Channel.StatusMappingEntry\x12\x16\n\tproxy_url\x18\x1c \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06strict\x18\x1d \x01(\x08\x12\x1c\n\x14repeat_after_timeout\x18\x1e \x01(\x08\x1a\x33\n\x11ModelMappingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x36\n\x14HeaderOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x36\n\x14ProviderOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x34\n\x12StatusMappingEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x42\t\n\x07_weight\"\xb0\x01\n\nChannelKey\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x11\n\tlast_four\x18\x02 \x01(\t\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.trunkline.v1.ChannelStatus\x12\x15\n\rstatus_reason\x18\x04 \x01(\t\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x07\x41\x62ility\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nchannel_id\x18\x03 \x01(\x03\x12\x14\n\x0c\x63hannel_name\x18\x04 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x05 \x01(\x08\x12\x11\n\teffective\x18\x06 \x01(\x08\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x0e\n\x06weight\x18\x08 \x01(\x05\x12\x12\n\noverridden\x18\t \x01(\x08\x12\x16\n\x0eupstream_model\x18\n \x01(\t\"h\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06remark\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x06secret\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x11\n\tlast_four\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\x17\n\x0f\x66\x61llback_groups\x18\x07 \x03(\t\x12\x18\n\x10model_allow_list\x18\x08 \x03(\t\x12\x1a\n\x12\x61\x64\x64ress_allow_list\x18\t \x03(\t\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06status\x18\x0b \x01(\x0e\x32\x1a.trunkline.v1.ApiKeyStatus\x12\x0e\n\x06remark\x18\x0c \x01(\t\x12\x10\n\x08revision\x18\r \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x02\n\x06Router\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12,\n\x07\x61pplied\x18\x04 \x01(\x0b\x32\x1b.trunkline.v1.RevisionToken\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.trunkline.v1.RouterState\x12\x0f\n\x07version\x18\x06 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04live\x18\x08 \x01(\x08\x12\x11\n\tconnected\x18\t \x01(\x08\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd6\x01\n\x08Revision\x12*\n\x05token\x18\x01 \x01(\x0b\x32\x1b.trunkline.v1.RevisionToken\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1b\n\x13touched_channel_ids\x18\x05 \x03(\x03\x12\x1d\n\x15touched_channel_count\x18\x06 \x01(\x05\x12/\n\x0b\x63hange_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x8a\x01\n\rChannelStatus\x12\x1e\n\x1a\x43HANNEL_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43HANNEL_STATUS_ENABLED\x10\x01\x12\x1b\n\x17\x43HANNEL_STATUS_DISABLED\x10\x02\x12 \n\x1c\x43HANNEL_STATUS_AUTO_DISABLED\x10\x03*g\n\x0c\x41piKeyStatus\x12\x1e\n\x1a\x41PI_KEY_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PI_KEY_STATUS_ENABLED\x10\x01\x12\x1b\n\x17\x41PI_KEY_STATUS_DISABLED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,30 +39,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANNEL_MODELMAPPINGENTRY']._serialized_options = b'8\001'
   _globals['_CHANNEL_HEADEROVERRIDESENTRY']._loaded_options = None
   _globals['_CHANNEL_HEADEROVERRIDESENTRY']._serialized_options = b'8\001'
+  _globals['_CHANNEL_PROVIDEROPTIONSENTRY']._loaded_options = None
+  _globals['_CHANNEL_PROVIDEROPTIONSENTRY']._serialized_options = b'8\001'
+  _globals['_CHANNEL_STATUSMAPPINGENTRY']._loaded_options = None
+  _globals['_CHANNEL_STATUSMAPPINGENTRY']._serialized_options = b'8\001'
   _globals['_CHANNEL'].fields_by_name['header_overrides']._loaded_options = None
   _globals['_CHANNEL'].fields_by_name['header_overrides']._serialized_options = b'\200\001\001'
+  _globals['_CHANNEL'].fields_by_name['proxy_url']._loaded_options = None
+  _globals['_CHANNEL'].fields_by_name['proxy_url']._serialized_options = b'\200\001\001'
   _globals['_APIKEY'].fields_by_name['secret']._loaded_options = None
   _globals['_APIKEY'].fields_by_name['secret']._serialized_options = b'\200\001\001'
-  _globals['_CHANNELSTATUS']._serialized_start=2338
-  _globals['_CHANNELSTATUS']._serialized_end=2476
-  _globals['_APIKEYSTATUS']._serialized_start=2478
-  _globals['_APIKEYSTATUS']._serialized_end=2581
+  _globals['_CHANNELSTATUS']._serialized_start=2820
+  _globals['_CHANNELSTATUS']._serialized_end=2958
+  _globals['_APIKEYSTATUS']._serialized_start=2960
+  _globals['_APIKEYSTATUS']._serialized_end=3063
   _globals['_CHANNEL']._serialized_start=164
-  _globals['_CHANNEL']._serialized_end=929
-  _globals['_CHANNEL_MODELMAPPINGENTRY']._serialized_start=811
-  _globals['_CHANNEL_MODELMAPPINGENTRY']._serialized_end=862
-  _globals['_CHANNEL_HEADEROVERRIDESENTRY']._serialized_start=864
-  _globals['_CHANNEL_HEADEROVERRIDESENTRY']._serialized_end=918
-  _globals['_CHANNELKEY']._serialized_start=932
-  _globals['_CHANNELKEY']._serialized_end=1108
-  _globals['_ABILITY']._serialized_start=1111
-  _globals['_ABILITY']._serialized_end=1306
-  _globals['_GROUP']._serialized_start=1308
-  _globals['_GROUP']._serialized_end=1412
-  _globals['_APIKEY']._serialized_start=1415
-  _globals['_APIKEY']._serialized_end=1822
-  _globals['_ROUTER']._serialized_start=1825
-  _globals['_ROUTER']._serialized_end=2118
-  _globals['_REVISION']._serialized_start=2121
-  _globals['_REVISION']._serialized_end=2335
+  _globals['_CHANNEL']._serialized_end=1411
+  _globals['_CHANNEL_MODELMAPPINGENTRY']._serialized_start=1183
+  _globals['_CHANNEL_MODELMAPPINGENTRY']._serialized_end=1234
+  _globals['_CHANNEL_HEADEROVERRIDESENTRY']._serialized_start=1236
+  _globals['_CHANNEL_HEADEROVERRIDESENTRY']._serialized_end=1290
+  _globals['_CHANNEL_PROVIDEROPTIONSENTRY']._serialized_start=1292
+  _globals['_CHANNEL_PROVIDEROPTIONSENTRY']._serialized_end=1346
+  _globals['_CHANNEL_STATUSMAPPINGENTRY']._serialized_start=1348
+  _globals['_CHANNEL_STATUSMAPPINGENTRY']._serialized_end=1400
+  _globals['_CHANNELKEY']._serialized_start=1414
+  _globals['_CHANNELKEY']._serialized_end=1590
+  _globals['_ABILITY']._serialized_start=1593
+  _globals['_ABILITY']._serialized_end=1788
+  _globals['_GROUP']._serialized_start=1790
+  _globals['_GROUP']._serialized_end=1894
+  _globals['_APIKEY']._serialized_start=1897
+  _globals['_APIKEY']._serialized_end=2304
+  _globals['_ROUTER']._serialized_start=2307
+  _globals['_ROUTER']._serialized_end=2600
+  _globals['_REVISION']._serialized_start=2603
+  _globals['_REVISION']._serialized_end=2817
 # @@protoc_insertion_point(module_scope)

@@ -121,6 +121,46 @@ class Channel(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ProviderOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class StatusMappingEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -142,6 +182,15 @@ class Channel(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    PARAMETER_OPERATIONS_FIELD_NUMBER: _builtins.int
+    PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
+    REMOVED_HEADERS_FIELD_NUMBER: _builtins.int
+    SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
+    SYSTEM_PROMPT_MODE_FIELD_NUMBER: _builtins.int
+    STATUS_MAPPING_FIELD_NUMBER: _builtins.int
+    PROXY_URL_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    REPEAT_AFTER_TIMEOUT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Given by the database."""
     etag: _builtins.str
@@ -149,9 +198,11 @@ class Channel(_message.Message):
     name: _builtins.str
     """Unique, 1 to 128 characters."""
     provider: _builtins.str
-    """The kind of upstream, in kebab case, such as `openai` or `openai-compatible`."""
+    """The kind of upstream, in kebab case, such as `openai` or `anthropic`; one that is not known counts as
+    `openai-compatible`.
+    """
     base_url: _builtins.str
-    """Where the upstream's API begins: http or https."""
+    """Where the upstream's API begins: http or https. May be empty where the provider has one address for all."""
     status: Global___ChannelStatus.ValueType
     """Whether the channel may be used."""
     status_reason: _builtins.str
@@ -164,6 +215,18 @@ class Channel(_message.Message):
     """A note for people."""
     revision: _builtins.int
     """The revision at which the channel or anything of it last changed. Output only."""
+    system_prompt: _builtins.str
+    """A system prompt of the channel's own."""
+    system_prompt_mode: _router_pb2.SystemPromptMode.ValueType
+    """When it is given to the model."""
+    proxy_url: _builtins.str
+    """The proxy that the upstream is reached through: http, https, socks5 or socks5h. It may hold a user and a password, which
+    are written and never shown; what is shown, given back, changes nothing, and an empty one removes the proxy.
+    """
+    strict: _builtins.bool
+    """Whether a request is refused when something of it cannot be carried into the upstream's format."""
+    repeat_after_timeout: _builtins.bool
+    """Whether a request that timed out after it was sent may be tried elsewhere, where it may be billed twice."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models it serves, as clients name them; a trailing `*` declares a wildcard."""
@@ -186,7 +249,9 @@ class Channel(_message.Message):
 
     @_builtins.property
     def parameter_overrides(self) -> _struct_pb2.Struct:
-        """Members of the request body replaced before sending."""
+        """Members of the request body replaced before sending. Or `parameter_operations`: the two are one value, of which one
+        spelling is given and shown, and either name in an update mask means it.
+        """
 
     @_builtins.property
     def timeouts(self) -> _router_pb2.Timeouts:
@@ -203,6 +268,24 @@ class Channel(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Output only."""
+
+    @_builtins.property
+    def parameter_operations(self) -> _struct_pb2.ListValue:
+        """Operations on the request body, in order: objects with `op` (`set`, `default`, `delete` or `rename`), `path`, `value`,
+        `to` and `when`. In HTTP they are given as a list under `parameter_overrides`.
+        """
+
+    @_builtins.property
+    def provider_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the provider wants to know besides, such as `api_version` for `azure-openai`."""
+
+    @_builtins.property
+    def removed_headers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of headers never sent to the upstream."""
+
+    @_builtins.property
+    def status_mapping(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """Statuses shown to the client in place of an upstream's error statuses, both from 400 to 599. Routing sees the upstream's."""
 
     def __init__(
         self,
@@ -228,10 +311,19 @@ class Channel(_message.Message):
         revision: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        parameter_operations: _struct_pb2.ListValue | None = ...,
+        provider_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        removed_headers: _abc.Iterable[_builtins.str] | None = ...,
+        system_prompt: _builtins.str = ...,
+        system_prompt_mode: _router_pb2.SystemPromptMode.ValueType = ...,
+        status_mapping: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        proxy_url: _builtins.str = ...,
+        strict: _builtins.bool = ...,
+        repeat_after_timeout: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "create_time", b"create_time", "parameter_overrides", b"parameter_overrides", "timeouts", b"timeouts", "update_time", b"update_time", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "create_time", b"create_time", "parameter_operations", b"parameter_operations", "parameter_overrides", b"parameter_overrides", "timeouts", b"timeouts", "update_time", b"update_time", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "base_url", b"base_url", "create_time", b"create_time", "etag", b"etag", "groups", b"groups", "header_overrides", b"header_overrides", "id", b"id", "keys", b"keys", "model_mapping", b"model_mapping", "models", b"models", "name", b"name", "parameter_overrides", b"parameter_overrides", "priority", b"priority", "provider", b"provider", "remark", b"remark", "revision", b"revision", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "timeouts", b"timeouts", "update_time", b"update_time", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "base_url", b"base_url", "create_time", b"create_time", "etag", b"etag", "groups", b"groups", "header_overrides", b"header_overrides", "id", b"id", "keys", b"keys", "model_mapping", b"model_mapping", "models", b"models", "name", b"name", "parameter_operations", b"parameter_operations", "parameter_overrides", b"parameter_overrides", "priority", b"priority", "provider", b"provider", "provider_options", b"provider_options", "proxy_url", b"proxy_url", "remark", b"remark", "removed_headers", b"removed_headers", "repeat_after_timeout", b"repeat_after_timeout", "revision", b"revision", "status", b"status", "status_mapping", b"status_mapping", "status_reason", b"status_reason", "strict", b"strict", "system_prompt", b"system_prompt", "system_prompt_mode", b"system_prompt_mode", "tags", b"tags", "timeouts", b"timeouts", "update_time", b"update_time", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015

@@ -23,6 +23,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SystemPromptMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SystemPromptModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SystemPromptMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SYSTEM_PROMPT_MODE_UNSPECIFIED: _SystemPromptMode.ValueType  # 0
+    """Never sent; it means DEFAULT."""
+    SYSTEM_PROMPT_MODE_DEFAULT: _SystemPromptMode.ValueType  # 1
+    """Only where the caller gave no system prompt."""
+    SYSTEM_PROMPT_MODE_PREPEND: _SystemPromptMode.ValueType  # 2
+    """Always, before the caller's own."""
+
+class SystemPromptMode(_SystemPromptMode, metaclass=_SystemPromptModeEnumTypeWrapper):
+    """When a channel's system prompt is given to the model."""
+
+SYSTEM_PROMPT_MODE_UNSPECIFIED: SystemPromptMode.ValueType  # 0
+"""Never sent; it means DEFAULT."""
+SYSTEM_PROMPT_MODE_DEFAULT: SystemPromptMode.ValueType  # 1
+"""Only where the caller gave no system prompt."""
+SYSTEM_PROMPT_MODE_PREPEND: SystemPromptMode.ValueType  # 2
+"""Always, before the caller's own."""
+Global___SystemPromptMode: _TypeAlias = SystemPromptMode  # noqa: Y015
+
 class _RouterState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -207,6 +231,104 @@ class Timeouts(_message.Message):
 Global___Timeouts: _TypeAlias = Timeouts  # noqa: Y015
 
 @_typing.final
+class Shaping(_message.Message):
+    """How requests are shaped for an upstream, beyond what every channel says of itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ProviderOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class StatusMappingEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
+    REMOVED_HEADERS_FIELD_NUMBER: _builtins.int
+    SYSTEM_PROMPT_FIELD_NUMBER: _builtins.int
+    SYSTEM_PROMPT_MODE_FIELD_NUMBER: _builtins.int
+    STATUS_MAPPING_FIELD_NUMBER: _builtins.int
+    PROXY_URL_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    REPEAT_AFTER_TIMEOUT_FIELD_NUMBER: _builtins.int
+    system_prompt: _builtins.str
+    """A system prompt of the channel's own; empty when it has none."""
+    system_prompt_mode: Global___SystemPromptMode.ValueType
+    """When it is given."""
+    proxy_url: _builtins.str
+    """The proxy that the upstream is reached through, with its credentials. Empty when there is none, and for callers whose
+    token lacks the `credentials` scope: who cannot see the key cannot dial either.
+    """
+    strict: _builtins.bool
+    """Whether a request is refused when something of it cannot be carried into the upstream's format."""
+    repeat_after_timeout: _builtins.bool
+    """Whether a request that timed out after it was sent may be tried elsewhere, where it may be billed twice."""
+    @_builtins.property
+    def provider_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What this provider wants to know besides, by the name of the option."""
+
+    @_builtins.property
+    def removed_headers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of headers never sent to the upstream, in lower case."""
+
+    @_builtins.property
+    def status_mapping(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """Statuses shown to the client in place of an upstream's error statuses, once it is decided what follows from those."""
+
+    def __init__(
+        self,
+        *,
+        provider_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        removed_headers: _abc.Iterable[_builtins.str] | None = ...,
+        system_prompt: _builtins.str = ...,
+        system_prompt_mode: Global___SystemPromptMode.ValueType = ...,
+        status_mapping: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        proxy_url: _builtins.str = ...,
+        strict: _builtins.bool = ...,
+        repeat_after_timeout: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_options", b"provider_options", "proxy_url", b"proxy_url", "removed_headers", b"removed_headers", "repeat_after_timeout", b"repeat_after_timeout", "status_mapping", b"status_mapping", "strict", b"strict", "system_prompt", b"system_prompt", "system_prompt_mode", b"system_prompt_mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shaping: _TypeAlias = Shaping  # noqa: Y015
+
+@_typing.final
 class Candidate(_message.Message):
     """One channel of a plan, with all that an attempt needs."""
 
@@ -245,6 +367,7 @@ class Candidate(_message.Message):
     HEADER_OVERRIDES_FIELD_NUMBER: _builtins.int
     PARAMETER_OVERRIDES_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUTS_FIELD_NUMBER: _builtins.int
+    SHAPING_FIELD_NUMBER: _builtins.int
     channel_id: _builtins.int
     """The channel."""
     channel_name: _builtins.str
@@ -266,7 +389,9 @@ class Candidate(_message.Message):
     channel_revision: _builtins.int
     """The revision at which the channel last changed."""
     parameter_overrides_json: _builtins.str
-    """A JSON object whose members replace those of the request body; empty when there are none."""
+    """A JSON object whose members replace those of the request body, or a JSON array of operations on it; empty when there
+    are none.
+    """
     @_builtins.property
     def header_overrides(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Headers set on the upstream request, over those the relay would send."""
@@ -274,6 +399,10 @@ class Candidate(_message.Message):
     @_builtins.property
     def timeouts(self) -> Global___Timeouts:
         """Time limits of an attempt."""
+
+    @_builtins.property
+    def shaping(self) -> Global___Shaping:
+        """How requests are shaped for this upstream; absent when they go as they are."""
 
     def __init__(
         self,
@@ -291,10 +420,11 @@ class Candidate(_message.Message):
         header_overrides: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         parameter_overrides_json: _builtins.str = ...,
         timeouts: Global___Timeouts | None = ...,
+        shaping: Global___Shaping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timeouts", b"timeouts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shaping", b"shaping", "timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "channel_id", b"channel_id", "channel_name", b"channel_name", "channel_revision", b"channel_revision", "header_overrides", b"header_overrides", "key", b"key", "key_id", b"key_id", "key_last_four", b"key_last_four", "parameter_overrides_json", b"parameter_overrides_json", "priority", b"priority", "provider", b"provider", "timeouts", b"timeouts", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "channel_id", b"channel_id", "channel_name", b"channel_name", "channel_revision", b"channel_revision", "header_overrides", b"header_overrides", "key", b"key", "key_id", b"key_id", "key_last_four", b"key_last_four", "parameter_overrides_json", b"parameter_overrides_json", "priority", b"priority", "provider", b"provider", "shaping", b"shaping", "timeouts", b"timeouts", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
