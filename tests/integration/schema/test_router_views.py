@@ -62,6 +62,7 @@ def test_a_channel_comes_with_all_its_children_in_order(catalog: Catalog) -> Non
         "models": [["B", None], ["a*", None], ["b", "up"], ["é", None]],
         "groups": ["Vip", "default"],
         "overrides": [["Vip", "b", None, None, 0], ["default", "b", None, None, 0]],
+        "shaping": None,
     }
 
 
