@@ -17,8 +17,8 @@ from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from admin_svc.rules import Faults
-from admin_svc.wire import plain_object, prefix_of
+from admin_svc.rules import Faults, at
+from admin_svc.wire import plain_list, plain_object, prefix_of
 
 Field: TypeAlias = Any
 """A field's descriptor, of one of the two implementations that protobuf's types know."""
@@ -30,6 +30,11 @@ _BOUNDS: Final = {
     FieldDescriptor.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
 }
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_SMALL: Final = re.compile(r"[0-9]{1,9}")
+_FIRST_TOO_LARGE: Final = 1 << 31
+_LISTS: Final = {"parameter_overrides": "parameter_operations"}
+"""Names under which a list is another field of the message than an object."""
+_OBJECTS: Final = {spelled: name for name, spelled in _LISTS.items()}
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -73,8 +78,10 @@ def _refuse_constant(name: str) -> NoReturn:
 def read_into(message: Message, values: Mapping[str, Any], faults: Faults) -> None:
     """Fill a message from an object; null leaves a field absent."""
     for name, value in values.items():
-        field = message.DESCRIPTOR.fields_by_name.get(name)
-        if field is None:
+        # A list where an object may stand too is another field of the message: protobuf has no such choice.
+        spelled = _LISTS.get(name, name) if isinstance(value, list) else name
+        field = message.DESCRIPTOR.fields_by_name.get(spelled)
+        if field is None or name in _LISTS.values():
             faults.note(name, "is not a field")
         elif value is not None:
             read_field(message, field, value, faults)
@@ -84,7 +91,7 @@ def read_field(message: Message, field: Field, value: Any, faults: Faults) -> No
     """Fill one field."""
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        _read_map(getattr(message, field.name), field.name, value, faults)
+        _read_map(getattr(message, field.name), field, value, faults)
     elif field.is_repeated:
         _read_list(getattr(message, field.name), field, value, faults)
     elif kind is not None:
@@ -95,11 +102,29 @@ def read_field(message: Message, field: Field, value: Any, faults: Faults) -> No
             setattr(message, field.name, scalar)
 
 
-def _read_map(target: Any, name: str, value: Any, faults: Faults) -> None:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+def _read_map(target: Any, field: Field, value: Any, faults: Faults) -> None:
+    name, kinds = field.name, field.message_type.fields_by_name
+    if kinds["key"].cpp_type in _BOUNDS:
+        _read_numbers(target, name, value, faults)
+    elif not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         faults.note(name, "must be an object whose values are strings")
     elif _encodable(name, [*value, *value.values()], faults):
         target.update(value)
+
+
+def _read_numbers(target: Any, name: str, value: Any, faults: Faults) -> None:
+    """Read a map from number to number; JSON has only text for its keys."""
+    if not isinstance(value, dict):
+        faults.note(name, "must be an object from number to number")
+        return
+    for key, number in value.items():
+        # The bounds of what is mapped are the rules'; here it must fit into the message.
+        if not _SMALL.fullmatch(key):
+            faults.note(at(name, key), "must have a number as its name")
+        elif not isinstance(number, int) or isinstance(number, bool) or abs(number) >= _FIRST_TOO_LARGE:
+            faults.note(at(name, key), "must be an integer")
+        else:
+            target[int(key)] = number
 
 
 def _read_list(target: Any, field: Field, value: Any, faults: Faults) -> None:
@@ -125,6 +150,8 @@ def _read_message(target: Message, name: str, value: Any, faults: Faults) -> Non
             _read_time(target, name, value, faults)
         case struct_pb2.Struct():
             _read_struct(target, name, value, faults)
+        case struct_pb2.ListValue():
+            _read_json_list(target, _OBJECTS[name], value, faults)
         case _ if isinstance(value, dict):
             read_into(target, value, faults.within(name))
         case _:
@@ -159,6 +186,14 @@ def _read_struct(target: struct_pb2.Struct, name: str, value: Any, faults: Fault
         faults.note(name, fault)
     else:
         target.update(value)
+
+
+def _read_json_list(target: struct_pb2.ListValue, name: str, value: list[Any], faults: Faults) -> None:
+    fault = _struct_fault(value, _DEEPEST)
+    if fault:
+        faults.note(name, fault)
+    else:
+        target.extend(value)
 
 
 def _struct_fault(value: Any, levels: int) -> str:
@@ -232,22 +267,21 @@ def read_text(message: Message, name: str, text: str, faults: Faults) -> None:
 
 def show(message: Message) -> dict[str, Any]:
     """Write a message as an object; a secret that is not there has no key, so that nobody takes "" for one."""
-    return {
+    shown = {
         field.name: _shown(message, field)
         for field in message.DESCRIPTOR.fields
-        if not _is_absent_secret(message, field)
+        if not (field.name == "secret" and not getattr(message, field.name))
     }
-
-
-def _is_absent_secret(message: Message, field: Field) -> bool:
-    text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not field.is_repeated
-    return text and field.GetOptions().debug_redact and not getattr(message, field.name)
+    for name, spelled in _LISTS.items():
+        if spelled in shown and (values := shown.pop(spelled)) is not None:
+            shown[name] = values
+    return shown
 
 
 def _shown(message: Message, field: Field) -> Any:
     value, kind = getattr(message, field.name), field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        return dict(value)
+        return {str(key): item for key, item in value.items()}
     if field.is_repeated:
         return [_shown_one(field, item) for item in value]
     if field.has_presence and not message.HasField(field.name):
@@ -261,8 +295,8 @@ def _shown_one(field: Field, value: Any) -> Any:
             return f"{value.ToNanoseconds() / 1e9:.9f}".rstrip("0").rstrip(".") + "s"
         case timestamp_pb2.Timestamp():
             return value.ToJsonString()
-        case struct_pb2.Struct():
-            return plain_object(value)
+        case struct_pb2.Struct() | struct_pb2.ListValue():
+            return plain_object(value) if isinstance(value, struct_pb2.Struct) else plain_list(value)
         case Message():
             return show(value)
     if field.enum_type is not None:

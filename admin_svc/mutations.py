@@ -54,13 +54,15 @@ class Mutation:
 
 def _create_channel(request: Any, tools: Tools) -> Prepared:
     secrets = [Secret(key) for key in request.keys]
-    return Prepared(store_channels.create_channel(wire.channel_draft(request.channel), secrets, tools.sealer))
+    proxy = Secret(request.channel.proxy_url)
+    return Prepared(store_channels.create_channel(wire.channel_draft(request.channel), secrets, proxy, tools.sealer))
 
 
-def _update_channel(request: Any, _tools: Tools) -> Prepared:
+def _update_channel(request: Any, tools: Tools) -> Prepared:
     sent = request.channel
     values = wire.channel_values(sent, request.update_mask)
-    return Prepared(store_channels.update_channel(sent.id, sent.etag, values))
+    proxy = values.pop("proxy_url", None)
+    return Prepared(store_channels.update_channel(sent.id, sent.etag, values, proxy, tools.sealer))
 
 
 def _delete_channel(request: Any, _tools: Tools) -> Prepared:

@@ -1,7 +1,8 @@
 """What the admin service reads and writes, as plain frozen values: the words of the catalog, free of wire and SQL types.
 
-The law: a record never holds the secret of a channel key or of an API key, and what may hold one (header overrides) is left
-out of its repr. Times are aware datetimes; spans are integer milliseconds, None where the relay's default holds.
+The law: a record never holds the secret of a channel key, of a proxy or of an API key, and what may hold one (header
+overrides) is left out of its repr. Times are aware datetimes; spans are integer milliseconds, None where the relay's default
+holds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ AUTO_DISABLED: Final = "AUTO_DISABLED"
 DEFAULT_GROUP: Final = "default"
 """The group of a channel or an API key that names none when it is created; every database begins with it."""
 DEFAULT_WEIGHT: Final = 1
+
+PROMPT_DEFAULT: Final = "DEFAULT"
+PROMPT_PREPEND: Final = "PREPEND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,18 @@ class Channel:
     weight: int = DEFAULT_WEIGHT
     tags: tuple[str, ...] = ()
     header_overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
-    parameter_overrides: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parameter_overrides: Mapping[str, Any] | tuple[Any, ...] = field(default_factory=dict, repr=False)
+    """Members to replace, or operations; see `trunkline.parameter_overrides`."""
     timeouts: Timeouts = Timeouts()
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    removed_headers: tuple[str, ...] = ()
+    system_prompt: str = field(default="", repr=False)
+    system_prompt_mode: str = PROMPT_DEFAULT
+    status_mapping: Mapping[int, int] = field(default_factory=dict)
+    proxy_url: str = ""
+    """As it may be shown, without its credentials."""
+    strict: bool = False
+    repeat_after_timeout: bool = False
     remark: str = ""
     id: int = 0
     etag: str = ""

@@ -6,6 +6,7 @@ The law: what a hand has broken in one row is shown as far as it can be, and nev
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from admin_svc.records import ApiKey, Channel, ChannelKey, Revision, RouterLease
 Row = Mapping[str, Any]
 
 _HASH_BITS: Final = (1 << 64) - 1
+_STATUS: Final = re.compile(r"[0-9]{1,9}")
+_FIRST_TOO_LARGE: Final = 1 << 31
 
 
 def channel(row: Row) -> Channel:
@@ -29,7 +32,12 @@ def channel(row: Row) -> Channel:
         groups=tuple(row["groups"]),
         tags=tuple(row["tags"]),
         header_overrides={name: _text(value) for name, value in _object(row["header_overrides"]).items()},
-        parameter_overrides=_object(row["parameter_overrides"]),
+        parameter_overrides=_parameters(row["parameter_overrides"]),
+        provider_options={name: _text(value) for name, value in _object(row["provider_options"]).items()},
+        removed_headers=tuple(filter(None, row["removed_headers"])),
+        status_mapping=_statuses(row["status_mapping"]),
+        proxy_url=row["proxy_shown"],
+        **{name: row[name] for name in ("system_prompt", "system_prompt_mode", "strict", "repeat_after_timeout")},
         timeouts=Timeouts(
             connect_ms=row["connect_timeout_ms"],
             first_byte_ms=row["first_byte_timeout_ms"],
@@ -83,13 +91,33 @@ def _etag(row: Row) -> str:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """Take an object out of a JSON column; also one that was written into it as a string, as other products do."""
+    """Take an object out of a JSON column."""
+    value = _unquoted(value)
+    return value if isinstance(value, dict) else {}
+
+
+def _unquoted(value: Any) -> Any:
+    """Read JSON that was written into a JSON column as a string, as other products do."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return {}
-    return value if isinstance(value, dict) else {}
+            return None
+    return value
+
+
+def _parameters(value: Any) -> dict[str, Any] | tuple[Any, ...]:
+    value = _unquoted(value)
+    return tuple(value) if isinstance(value, list) else value if isinstance(value, dict) else {}
+
+
+def _statuses(value: Any) -> dict[int, int]:
+    """Take the statuses out of a JSON column: those that the wire can carry."""
+    return {
+        int(status): shown
+        for status, shown in _object(value).items()
+        if _STATUS.fullmatch(status) and isinstance(shown, int) and abs(shown) < _FIRST_TOO_LARGE
+    }
 
 
 def _text(value: Any) -> str:

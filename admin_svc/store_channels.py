@@ -16,7 +16,7 @@ from admin_svc import reads, rules
 from admin_svc.database import Connection
 from admin_svc.records import Channel, ChannelKey
 from trunkline.errors import AlreadyExists, EtagMismatch, NotFound
-from trunkline.secret import Sealer, Secret
+from trunkline.secret import PROXY, Sealer, Secret
 
 _COLUMNS: Final = (
     "name",
@@ -33,12 +33,20 @@ _COLUMNS: Final = (
     "first_byte_timeout_ms",
     "idle_timeout_ms",
     "total_timeout_ms",
+    "provider_options",
+    "removed_headers",
+    "system_prompt",
+    "system_prompt_mode",
+    "status_mapping",
+    "strict",
+    "repeat_after_timeout",
     "remark",
 )
+"""All but the proxy, whose seal is bound to the id: it is written by itself."""
 
 
 def create_channel(
-    draft: Channel, secrets: Sequence[Secret], sealer: Sealer
+    draft: Channel, secrets: Sequence[Secret], proxy: Secret, sealer: Sealer
 ) -> Callable[[Connection], Awaitable[Channel]]:
     """Write a new channel with its keys. Raises InvalidFields, AlreadyExists."""
 
@@ -46,6 +54,7 @@ def create_channel(
         faults = rules.Faults()
         known = await reads.known_groups(connection, draft.groups)
         channel = rules.admit_channel(draft, known, faults.within("channel"))
+        reached_through = rules.admit_proxy(proxy, faults.within("channel"))
         keys = rules.admit_secrets(secrets, faults)
         faults.refuse_any()
         columns, places = ", ".join(_COLUMNS), ", ".join(f"%({column})s" for column in _COLUMNS)
@@ -59,23 +68,32 @@ def create_channel(
         (channel_id,) = await cursor.fetchone() or (0,)
         await _write_models(connection, channel_id, channel)
         await _write_groups(connection, channel_id, channel.groups)
+        if reached_through is not None:
+            await _write_proxy(connection, channel_id, reached_through, sealer)
         await _seal_keys(connection, channel_id, keys, "", sealer)
         return await reads.channel(connection, channel_id)
 
     return write
 
 
-def update_channel(channel_id: int, etag: str, values: Mapping[str, Any]) -> Callable[[Connection], Awaitable[Channel]]:
-    """Change the fields named. Raises NotFound, EtagMismatch, InvalidFields, AlreadyExists."""
+def update_channel(
+    channel_id: int, etag: str, values: Mapping[str, Any], proxy: Secret | None, sealer: Sealer
+) -> Callable[[Connection], Awaitable[Channel]]:
+    """Change the fields named, and the proxy if one is given. Raises NotFound, EtagMismatch, InvalidFields, AlreadyExists."""
 
     async def write(connection: Connection) -> Channel:
         current = await reads.channel(connection, channel_id)
         check_etag("channel", channel_id, etag, current.etag)
         draft = rules.changed_channel(current, values)
         known = await reads.known_groups(connection, draft.groups) if "groups" in values else frozenset[str]()
-        faults = rules.Faults("channel", only=values.keys())
+        faults = rules.Faults("channel", only={*rules.judged_with(values), "proxy_url"})
         channel = rules.admit_channel(draft, known, faults)
+        # What was shown says nothing of the credentials: given back, it leaves them as they are.
+        changes_proxy = proxy is not None and proxy.reveal().strip() != current.proxy_url
+        reached_through = rules.admit_proxy(proxy, faults) if proxy is not None and changes_proxy else None
         faults.refuse_any()
+        if changes_proxy:
+            await _write_proxy(connection, channel_id, reached_through, sealer)
         if _values(channel) != _values(current):
             await _update_row(connection, channel_id, channel)
         if (channel.models, channel.model_mapping) != (current.models, current.model_mapping):
@@ -163,12 +181,19 @@ def _values(channel: Channel) -> dict[str, Any]:
     return values | {
         "tags": list(channel.tags),
         "header_overrides": _Json(dict(channel.header_overrides)),
-        "parameter_overrides": _Json(dict(channel.parameter_overrides)),
+        "parameter_overrides": _Json(_plain(channel.parameter_overrides)),
+        "provider_options": _Json(dict(channel.provider_options)),
+        "removed_headers": list(channel.removed_headers),
+        "status_mapping": _Json({str(status): shown for status, shown in channel.status_mapping.items()}),
         "connect_timeout_ms": limits.connect_ms,
         "first_byte_timeout_ms": limits.first_byte_ms,
         "idle_timeout_ms": limits.idle_ms,
         "total_timeout_ms": limits.total_ms,
     }
+
+
+def _plain(parameters: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any] | list[Any]:
+    return dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
 
 
 class _Json(Jsonb):
@@ -189,6 +214,14 @@ async def _update_row(connection: Connection, channel_id: int, channel: Channel)
         )
     except errors.UniqueViolation:
         raise AlreadyExists(kind="channel", id=channel.name) from None
+
+
+async def _write_proxy(connection: Connection, channel_id: int, proxy: rules.Proxy | None, sealer: Sealer) -> None:
+    sealed = None if proxy is None else sealer.seal(proxy.secret, channel_id, PROXY)
+    await connection.execute(
+        "UPDATE channels SET proxy_sealed = %s, proxy_shown = %s WHERE id = %s",
+        (sealed, "" if proxy is None else proxy.shown, channel_id),
+    )
 
 
 async def _write_models(connection: Connection, channel_id: int, channel: Channel) -> None:

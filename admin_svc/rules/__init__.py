@@ -7,22 +7,27 @@ business; that it is a URL is ours.
 """
 
 from admin_svc.rules.api_keys import admit_api_key
-from admin_svc.rules.changes import changed_channel, changed_channel_key
+from admin_svc.rules.changes import changed_channel, changed_channel_key, judged_with
 from admin_svc.rules.channels import admit_channel, admit_channel_key, admit_secrets
-from admin_svc.rules.faults import Faults, together
+from admin_svc.rules.faults import Faults, at, together
 from admin_svc.rules.groups import admit_group, admit_override
 from admin_svc.rules.mass_change import admit_mass_change
+from admin_svc.rules.shaping import Proxy, admit_proxy
 
 __all__ = [
     "Faults",
+    "Proxy",
     "admit_api_key",
     "admit_channel",
     "admit_channel_key",
     "admit_group",
     "admit_mass_change",
     "admit_override",
+    "admit_proxy",
     "admit_secrets",
+    "at",
     "changed_channel",
     "changed_channel_key",
+    "judged_with",
     "together",
 ]

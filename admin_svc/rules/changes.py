@@ -26,6 +26,12 @@ def changed_channel(current: Channel, values: Mapping[str, Any]) -> Channel:
     return replace(current, **_with_reason(values))
 
 
+def judged_with(values: Mapping[str, Any]) -> frozenset[str]:
+    """Name the fields of a channel whose faults count: those that change, and those that a new provider judges anew."""
+    named = frozenset(values)
+    return named | {"provider_options"} if "provider" in named else named
+
+
 def changed_channel_key(current: ChannelKey, values: Mapping[str, Any]) -> ChannelKey:
     """Change the fields named."""
     return replace(current, **_with_reason(dict(values)))

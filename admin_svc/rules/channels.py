@@ -11,15 +11,19 @@ from admin_svc.records import AUTO_DISABLED, DISABLED, ENABLED, Channel, Channel
 from admin_svc.rules.faults import (
     HIGHEST_PRIORITY,
     HIGHEST_WEIGHT,
+    HOST,
     LONGEST_MODEL,
     LONGEST_NAME,
     LONGEST_REASON,
+    PLAIN_URL,
     Faults,
     at,
     once,
     trimmed,
 )
-from admin_svc.rules.overrides import check_headers, check_parameters
+from admin_svc.rules.overrides import check_headers, check_parameters, check_removed
+from admin_svc.rules.shaping import check_shaping
+from trunkline.providers import provider_named
 from trunkline.secret import Secret
 
 STATUSES = (ENABLED, DISABLED, AUTO_DISABLED)
@@ -36,8 +40,6 @@ _LONGEST_TIMEOUT_MS = 24 * 3_600 * 1_000
 _TIMEOUTS = ("connect", "first_byte", "idle", "total")
 
 _PROVIDER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_PLAIN_URL = re.compile(r"[!-~]+")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 
 
 def admit_channel(draft: Channel, groups: Collection[str], faults: Faults) -> Channel:
@@ -58,12 +60,19 @@ def admit_channel(draft: Channel, groups: Collection[str], faults: Faults) -> Ch
         for position, tag in enumerate(channel.tags):
             faults.text(f"tags[{position}]", tag, _LONGEST_TAG)
     check_headers(channel.header_overrides, faults)
+    check_removed(channel.removed_headers, faults)
     check_parameters(channel.parameter_overrides, faults)
+    check_shaping(channel, faults)
     for name in _TIMEOUTS:
         faults.between(f"timeouts.{name}", getattr(channel.timeouts, f"{name}_ms"), 1, _LONGEST_TIMEOUT_MS)
     faults.remark(channel.remark)
     return replace(
-        channel, base_url=url, models=once(channel.models), groups=once(channel.groups), tags=once(channel.tags)
+        channel,
+        base_url=url,
+        models=once(channel.models),
+        groups=once(channel.groups),
+        tags=once(channel.tags),
+        removed_headers=once(channel.removed_headers),
     )
 
 
@@ -88,17 +97,20 @@ def admit_secrets(written: Sequence[Secret], faults: Faults) -> tuple[Secret, ..
 
 
 def _trimmed(draft: Channel) -> Channel:
+    provider = re.sub(r"[\s_]+", "-", draft.provider.strip().lower())
     return replace(
         draft,
         name=draft.name.strip(),
-        provider=re.sub(r"[\s_]+", "-", draft.provider.strip().lower()),
-        base_url=draft.base_url.strip(),
+        provider=provider,
+        base_url=draft.base_url.strip() or provider_named(provider).base_url,
         status_reason=draft.status_reason.strip(),
         models=trimmed(draft.models),
         model_mapping={model.strip(): upstream.strip() for model, upstream in draft.model_mapping.items()},
         groups=trimmed(draft.groups),
         tags=trimmed(draft.tags),
         header_overrides={name.strip(): value.strip() for name, value in draft.header_overrides.items()},
+        removed_headers=tuple(name.strip().lower() for name in draft.removed_headers),
+        provider_options={name.strip(): value.strip() for name, value in draft.provider_options.items()},
         remark=draft.remark.strip(),
     )
 
@@ -122,9 +134,9 @@ def _check_url(url: str, faults: Faults) -> str:
         faults.note("base_url", "must begin with http:// or https://")
     elif "@" in host:
         faults.note("base_url", "must not hold a user or a password: a credential belongs in the channel's keys")
-    elif not _HOST.fullmatch(host.rsplit(":", 1)[0] if has_port else host.removesuffix(":")):
+    elif not HOST.fullmatch(host.rsplit(":", 1)[0] if has_port else host.removesuffix(":")):
         faults.note("base_url", "must name a host, in ASCII")
-    elif not _PLAIN_URL.fullmatch(url) or "\\" in url:
+    elif not PLAIN_URL.fullmatch(url) or "\\" in url:
         faults.note("base_url", "must be in ASCII, without spaces: encode other characters")
     elif "?" in url or "#" in url:
         faults.note("base_url", "must not have a query or a fragment: requests append their own path")

@@ -5,8 +5,10 @@ The law: a check never stops the next one. Bounds are in characters unless their
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from trunkline.errors import FieldFault, InvalidFields
 
@@ -18,6 +20,8 @@ LONGEST_REASON = 512
 HIGHEST_PRIORITY = 1_000_000
 HIGHEST_WEIGHT = 1_000_000
 _LONGEST_SHOWN = 64
+PLAIN_URL = re.compile(r"[!-~]+")
+HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 
 _LINES = frozenset("\n\r\t")
 _UNPRINTABLE = frozenset({"Cc", "Cs"})
@@ -78,7 +82,7 @@ class Faults:
         if value is not None and not low <= value <= high:
             self.note(field, f"must be from {low:,} to {high:,}, not {value:,}")
 
-    def at_most(self, field: str, values: Sequence[object] | Mapping[str, object], most: int) -> bool:
+    def at_most(self, field: str, values: Sequence[object] | Mapping[Any, object], most: int) -> bool:
         """Check that a list is not too long; one that is too long is not looked into."""
         if len(values) > most:
             self.note(field, f"must have at most {most:,} entries, not {len(values):,}")

@@ -1,4 +1,4 @@
-"""What a channel's header and parameter overrides must be.
+"""What a channel's header and parameter overrides, and the headers it removes, must be.
 
 The law: an override cannot break the framing of a request, replace the credential that the channel's keys are (those are
 sealed, switched off one by one and never shown), or undo the routing that chose the channel.
@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from admin_svc.rules.faults import Faults, at, unprintable
+from trunkline import parameter_overrides
 
 _MOST_HEADERS = 64
 _LONGEST_HEADER_NAME = 128
 _LONGEST_HEADER_VALUE = 8_192
-_MOST_PARAMETERS = 64
-_LONGEST_PARAMETERS = 65_536
-_DEEPEST = 16
+_LEVELS = parameter_overrides.DEEPEST + 4
+"""Those of a value, and of the operation around it."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"[\t -~]*")
@@ -28,7 +28,6 @@ _FRAMING = frozenset(
     | {"te", "trailer", "transfer-encoding", "upgrade"}
 )
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "proxy-authenticate"})
-_ROUTING = frozenset({"model", "stream"})
 
 
 def check_headers(headers: Mapping[str, str], faults: Faults) -> None:
@@ -53,36 +52,57 @@ def check_headers(headers: Mapping[str, str], faults: Faults) -> None:
             faults.note(field, "holds a character that a header cannot carry")
 
 
-def check_parameters(parameters: Mapping[str, Any], faults: Faults) -> None:
-    """Check members of the request body to replace."""
-    if not faults.at_most("parameter_overrides", parameters, _MOST_PARAMETERS):
+def check_removed(names: Sequence[str], faults: Faults) -> None:
+    """Check the names of headers that are never sent to the upstream; those sent anyway belong to the connection."""
+    if not faults.at_most("removed_headers", names, _MOST_HEADERS):
         return
-    sound = True
-    for name, value in parameters.items():
-        field = at("parameter_overrides", name)
-        if not name:
-            faults.note(field, "must have a name")
-        elif name in _ROUTING:
-            faults.note(field, "is what routing decided upon and cannot be replaced; see `model_mapping`")
-        fault = _fault_within({name: value}, _DEEPEST)
-        if fault:
-            faults.note(field, fault)
+    for position, name in enumerate(names):
+        field = f"removed_headers[{position}]"
+        if not _HEADER_NAME.fullmatch(name) or len(name) > _LONGEST_HEADER_NAME:
+            faults.note(field, "is not a header's name")
+        elif name.lower() in _FRAMING:
+            faults.note(field, "belongs to the connection and is made anew for each")
+
+
+def check_parameters(parameters: Mapping[str, Any] | Sequence[Any], faults: Faults) -> None:
+    """Check what changes the request body: members to replace, or operations."""
+    found = parameter_overrides.faults_of(parameters)
+    for fault in found:
+        faults.note(_path_of(fault.index, fault.member), fault.description)
+    if any(fault.index is None and fault.member is None for fault in found):
+        return  # too many, and not looked into
+    sound = not found
+    if isinstance(parameters, Mapping):
+        entries = [(_path_of(None, name), {name: value}) for name, value in parameters.items()]
+    else:
+        entries = [(_path_of(index, None), operation) for index, operation in enumerate(parameters)]
+    for path, entry in entries:
+        why = _unstorable(entry, _LEVELS)
+        if why:
+            faults.note(path, why)
             sound = False
-    if sound and len(json.dumps(dict(parameters), ensure_ascii=False)) > _LONGEST_PARAMETERS:
-        faults.note("parameter_overrides", f"must be at most {_LONGEST_PARAMETERS:,} characters long as JSON")
+    longest = parameter_overrides.LONGEST
+    if sound and len(json.dumps(parameters, ensure_ascii=False)) > longest:
+        faults.note("parameter_overrides", f"must be at most {longest:,} characters long as JSON")
 
 
-def _fault_within(value: Any, levels: int) -> str:
-    """Find what JSON in the database cannot hold; empty when there is nothing."""
+def _path_of(index: int | None, member: str | None) -> str:
+    if index is None:
+        return "parameter_overrides" if member is None else at("parameter_overrides", member)
+    return f"parameter_overrides[{index}]" + (f".{member}" if member else "")
+
+
+def _unstorable(value: Any, levels: int) -> str:
+    """Find what JSON in the database cannot hold; empty when there is nothing within so many levels."""
     if levels == 0:
-        return f"is nested deeper than {_DEEPEST} levels"
+        return ""
     if isinstance(value, str):
         return "holds a control character" if unprintable(value, lines=True) else ""
     if isinstance(value, float):
         return "" if math.isfinite(value) else "is not a finite number"
     children = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        fault = _fault_within(key, levels) or _fault_within(child, levels - 1)
-        if fault:
-            return fault
+        why = _unstorable(key, levels) or _unstorable(child, levels - 1)
+        if why:
+            return why
     return ""

@@ -21,6 +21,7 @@ from admin_svc.wire.shows import (
 )
 from admin_svc.wire.words import (
     name_of,
+    plain_list,
     plain_object,
     prefix_of,
     seconds_of,
@@ -35,6 +36,7 @@ __all__ = [
     "channel_values",
     "name_of",
     "override",
+    "plain_list",
     "plain_object",
     "prefix_of",
     "seconds_of",

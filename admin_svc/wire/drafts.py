@@ -13,8 +13,9 @@ from typing import Any, Final
 from google.protobuf import field_mask_pb2
 
 from admin_svc import records
-from admin_svc.wire.words import plain_object, seconds_of, status_of
+from admin_svc.wire.words import plain_list, plain_object, seconds_of, status_of
 from trunkline.errors import FieldFault, InvalidFields
+from trunkline.secret import Secret
 from trunkline.v1 import admin_pb2, catalog_pb2, router_pb2
 
 LIMITS: Final = ("connect", "first_byte", "idle", "total")
@@ -26,14 +27,16 @@ def channel_draft(sent: catalog_pb2.Channel) -> records.Channel:
     values["status"] = values["status"] or records.ENABLED
     values["groups"] = values["groups"] or (records.DEFAULT_GROUP,)
     values["timeouts"] = records.Timeouts(**values["timeouts"])
+    del values["proxy_url"]  # a secret, which goes its own way
     return records.Channel(**values)
 
 
 def channel_values(sent: catalog_pb2.Channel, mask: field_mask_pb2.FieldMask) -> dict[str, Any]:
     """Read the fields of a channel that a mask names; `timeouts` holds those limits that it names. Raises InvalidFields."""
     values: dict[str, Any] = {}
-    for path in _paths(mask, (*_CHANNEL_FIELDS, *(f"timeouts.{limit}" for limit in LIMITS)), _CHANNEL_FIELDS):
-        root, _, limit = path.partition(".")
+    known = (*_CHANNEL_FIELDS, *_SPELLINGS, *(f"timeouts.{limit}" for limit in LIMITS))
+    for path in _paths(mask, known, _CHANNEL_FIELDS):
+        root, _, limit = _SPELLINGS.get(path, path).partition(".")
         read = _CHANNEL_FIELDS[root](sent)
         if limit:
             values.setdefault(root, {})[f"{limit}_ms"] = read[f"{limit}_ms"]
@@ -90,6 +93,15 @@ def _milliseconds(sent: router_pb2.Timeouts) -> dict[str, int | None]:
     }
 
 
+def _parameters(sent: catalog_pb2.Channel) -> dict[str, Any] | tuple[Any, ...]:
+    """Read what changes the request body, in whichever of its two spellings it was given. Raises InvalidFields."""
+    members, operations = plain_object(sent.parameter_overrides), plain_list(sent.parameter_operations)
+    if members and operations:
+        fault = FieldFault("channel.parameter_operations", "cannot be given together with `parameter_overrides`")
+        raise InvalidFields([fault])
+    return tuple(operations) or members
+
+
 def _expiry(sent: catalog_pb2.ApiKey) -> datetime | None:
     if not sent.HasField("expire_time"):
         return None
@@ -106,13 +118,22 @@ def _field(name: str, into: Callable[[Any], Any] = lambda value: value) -> Calla
 _Fields = Mapping[str, Callable[[Any], Any]]
 _CHANNEL_FIELDS: Final[_Fields] = {
     **{name: _field(name) for name in ("name", "provider", "base_url", "status_reason", "priority", "remark")},
-    **{name: _field(name, tuple) for name in ("models", "groups", "tags")},
-    **{name: _field(name, dict) for name in ("model_mapping", "header_overrides")},
+    **{name: _field(name) for name in ("system_prompt", "strict", "repeat_after_timeout")},
+    **{name: _field(name, tuple) for name in ("models", "groups", "tags", "removed_headers")},
+    **{
+        name: _field(name, dict) for name in ("model_mapping", "header_overrides", "provider_options", "status_mapping")
+    },
     "status": lambda sent: status_of(catalog_pb2.ChannelStatus, sent.status),
     "weight": lambda sent: sent.weight if sent.HasField("weight") else records.DEFAULT_WEIGHT,
-    "parameter_overrides": _field("parameter_overrides", plain_object),
+    "parameter_overrides": _parameters,
+    "system_prompt_mode": lambda sent: (
+        status_of(router_pb2.SystemPromptMode, sent.system_prompt_mode) or records.PROMPT_DEFAULT
+    ),
+    "proxy_url": _field("proxy_url", Secret),
     "timeouts": _field("timeouts", _milliseconds),
 }
+_SPELLINGS: Final = {"parameter_operations": "parameter_overrides"}
+"""Fields that are another spelling of one."""
 _CHANNEL_KEY_FIELDS: Final[_Fields] = {
     **{name: _field(name) for name in ("status_reason", "remark")},
     "status": lambda sent: status_of(catalog_pb2.ChannelStatus, sent.status),

@@ -46,7 +46,10 @@ def show_channel(channel: records.Channel, *, reveal: bool) -> catalog_pb2.Chann
             status=_number(catalog_pb2.ChannelStatus, channel.status),
             model_mapping=channel.model_mapping,
             header_overrides={name: value if reveal else MASKED for name, value in channel.header_overrides.items()},
-            parameter_overrides=_struct(channel.parameter_overrides),
+            provider_options=channel.provider_options,
+            system_prompt_mode=_number(router_pb2.SystemPromptMode, channel.system_prompt_mode),
+            status_mapping=channel.status_mapping,
+            **_parameters(channel.parameter_overrides),
             timeouts=router_pb2.Timeouts(**limits),
             keys=[show_channel_key(key) for key in channel.keys],
             create_time=_time(channel.create_time),
@@ -139,6 +142,19 @@ def _span(milliseconds: int) -> duration_pb2.Duration:
 def _number(enum: Any, name: str) -> Any:
     """Number an enum's value; the unspecified one for what a hand has written."""
     return dict(enum.items()).get(prefix_of(enum.DESCRIPTOR.name) + name, 0)
+
+
+def _parameters(overrides: Mapping[str, Any] | tuple[Any, ...]) -> dict[str, Any]:
+    """Write what changes the request body in the spelling that it has."""
+    if isinstance(overrides, Mapping):
+        return {"parameter_overrides": _struct(overrides)}
+    operations = struct_pb2.ListValue()
+    for operation in overrides:
+        try:
+            operations.append(operation)
+        except (ValueError, OverflowError):  # a number written by hand that no double can hold
+            operations.append(None)
+    return {"parameter_operations": operations}
 
 
 def _struct(values: Mapping[str, Any]) -> struct_pb2.Struct:

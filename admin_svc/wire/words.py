@@ -42,7 +42,7 @@ def plain(value: struct_pb2.Value) -> Any:
         case "struct_value":
             return plain_object(value.struct_value)
         case "list_value":
-            return [plain(item) for item in value.list_value.values]
+            return plain_list(value.list_value)
         case "number_value":
             number = value.number_value
             return int(number) if number.is_integer() and abs(number) <= _LARGEST_EXACT else number
@@ -52,6 +52,11 @@ def plain(value: struct_pb2.Value) -> Any:
             return value.bool_value
         case _:
             return None
+
+
+def plain_list(values: struct_pb2.ListValue) -> list[Any]:
+    """Read a JSON list."""
+    return [plain(item) for item in values.values]
 
 
 def plain_object(struct: struct_pb2.Struct) -> dict[str, Any]:

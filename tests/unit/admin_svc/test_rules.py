@@ -72,7 +72,6 @@ def test_spelling_is_settled_and_repeats_go() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "host",
         "ftp://h",
         "http://",
