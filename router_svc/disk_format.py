@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from router_svc.draft import BadRow, Draft
-from router_svc.rows import Reader
-from router_svc.snapshot import ApiKey, Channel, Group, Head, Item, Kind, Snapshot, Token
+from router_svc.rows import Reader, row_of_shaping
+from router_svc.snapshot import NO_SHAPING, ApiKey, Channel, Group, Head, Item, Kind, Snapshot, Token
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of this format; a file of another one is not read."""
 SLICE: Final = 50
 """Rows of one slice."""
@@ -148,6 +148,7 @@ def _channel_row(channel: Channel) -> list[Any]:
         msgspec.json.encode([(model, channel.upstreams.get(model)) for model in channel.models]),
         list(channel.groups),
         msgspec.json.encode(channel.overrides),
+        None if channel.shaping is NO_SHAPING else msgspec.json.encode(row_of_shaping(channel.shaping)),
     ]
 
 

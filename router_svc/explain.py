@@ -84,6 +84,9 @@ def _out_reason(channel: Channel, placement: Placement, ask: Ask) -> str:
         return EXCLUDED
     if channel.usable and all(key.opened is Seal.BROKEN for key in channel.usable):
         return NO_USABLE_KEY
+    proxy = channel.shaping.proxy
+    if proxy is not None and proxy.opened is Seal.BROKEN:
+        return NO_USABLE_KEY
     return ""
 
 

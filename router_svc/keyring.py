@@ -1,12 +1,13 @@
-"""Opens sealed channel keys when a pick first needs them.
+"""Opens sealed channel keys, and proxies, when a pick first needs them.
 
 The law: a key is unsealed once, and what came of it stays with the key object, so a new version of the channel tries anew.
-One that cannot be opened is out of use, alone, and reported without anything of its content.
+One that cannot be opened is out of use, alone, and reported without anything of its content. A channel whose proxy cannot
+be opened has no key that can be used: nothing is ever sent around a proxy.
 """
 
 from router_svc import metrics
-from router_svc.snapshot import Channel, ChannelKey, Quarantined, Seal, Snapshot
-from trunkline.secret import Sealer, UnsealError
+from router_svc.snapshot import Channel, ChannelKey, Proxy, Quarantined, Seal, Snapshot
+from trunkline.secret import PROXY, Sealer, UnsealError
 from trunkline.telemetry import get_logger
 
 log = get_logger()
@@ -18,28 +19,37 @@ class Keyring:
     def __init__(self, sealer: Sealer) -> None:
         """Take what can unseal."""
         self._sealer = sealer
-        self._broken: dict[tuple[int, int], tuple[ChannelKey, Quarantined]] = {}
+        self._broken: dict[tuple[int, int | str], tuple[ChannelKey | Proxy, Quarantined]] = {}
 
-    def open(self, channel: Channel, key: ChannelKey) -> bool:
-        """Unseal a key that was not tried yet; tell whether it can be used."""
-        if key.opened is Seal.UNTRIED:
-            try:
-                key.opened = self._sealer.unseal(key.sealed, channel.id, key.id)
-            except UnsealError as fault:
-                key.opened = Seal.BROKEN
-                self._report(channel, key, str(fault))
-        return key.opened is not Seal.BROKEN
+    def open(self, channel: Channel, key: ChannelKey | None) -> bool:
+        """Unseal a key that was not tried yet, if the channel needs one, and the proxy; tell whether it can be used."""
+        proxy = channel.shaping.proxy
+        reachable = proxy is None or self._opens(channel, PROXY, proxy)
+        if key is None:
+            return reachable
+        if not reachable:
+            key.opened = Seal.BROKEN
+        return self._opens(channel, key.id, key)
 
     def broken(self, snapshot: Snapshot) -> list[Quarantined]:
-        """List the keys of this snapshot that were found broken."""
-        for place, (key, _) in list(self._broken.items()):
+        """List the keys and proxies of this snapshot that were found broken."""
+        for place, (sealed, _) in list(self._broken.items()):
             channel = snapshot.channels.get(place[0])
-            if channel is None or key not in channel.keys:
+            if channel is None or (sealed not in channel.keys and sealed is not channel.shaping.proxy):
                 del self._broken[place]
         return [row for _, row in self._broken.values()]
 
-    def _report(self, channel: Channel, key: ChannelKey, fault: str) -> None:
+    def _opens(self, channel: Channel, key_id: int | str, sealed: ChannelKey | Proxy) -> bool:
+        if sealed.opened is Seal.UNTRIED:
+            try:
+                sealed.opened = self._sealer.unseal(sealed.sealed, channel.id, key_id)
+            except UnsealError as fault:
+                sealed.opened = Seal.BROKEN
+                self._report(channel, key_id, sealed, str(fault))
+        return sealed.opened is not Seal.BROKEN
+
+    def _report(self, channel: Channel, key_id: int | str, sealed: ChannelKey | Proxy, fault: str) -> None:
         row = Quarantined("channel", str(channel.id), channel.revision, channel.content_hash, fault, channel.revision)
-        self._broken[channel.id, key.id] = (key, row)
+        self._broken[channel.id, key_id] = (sealed, row)
         metrics.UNSEALABLE.inc()
-        log.warning("[Distributor] channel key cannot be opened", channel_id=channel.id, key_id=key.id, fault=fault)
+        log.warning("[Distributor] channel key cannot be opened", channel_id=channel.id, key_id=key_id, fault=fault)

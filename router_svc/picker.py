@@ -39,8 +39,8 @@ _FACTOR: Final = 6364136223846793005
 _TERM: Final = 1442695040888963407
 _PATIENCE: Final = 32  # channels drawn in vain, before all that are left are put in order at once
 
-OpenKey = Callable[[Channel, ChannelKey], bool]
-"""Opens a sealed key if it was not tried yet; tells whether it can be used."""
+OpenKey = Callable[[Channel, ChannelKey | None], bool]
+"""Opens a sealed key if it was not tried yet, None for a channel that needs none; tells whether it can be used."""
 
 
 class Ask(Struct, gc=False):
@@ -239,6 +239,8 @@ class _Draw:
                 key = self._key_of(channel)
                 if key is None:
                     return False
+        elif channel.shaping.proxy is not None and not self._open_key(channel, None):
+            return False
         model = self._ask.model
         upstream = channel.upstream_model(declared, model) if channel.upstreams else model
         self.found.append(Candidate(channel, key, upstream, priority))

@@ -15,12 +15,26 @@ from urllib.parse import urlsplit
 import msgspec
 
 from router_svc.draft import BadRow
-from router_svc.snapshot import ApiKey, Channel, ChannelKey, Group, Kind, Override, Timeouts
+from router_svc.snapshot import (
+    NO_SHAPING,
+    ApiKey,
+    Channel,
+    ChannelKey,
+    Group,
+    Kind,
+    Override,
+    Proxy,
+    Shaping,
+    Timeouts,
+)
+from trunkline import parameter_overrides
+from trunkline.secret import is_sealed
 
 CHANNEL_COLUMNS: Final = (
     "id", "revision", "content_hash", "name", "provider", "base_url", "status", "priority", "weight",
     "header_overrides", "parameter_overrides", "connect_timeout_ms", "first_byte_timeout_ms", "idle_timeout_ms",
     "total_timeout_ms", "keys", "models", "groups", "overrides",
+    "shaping",
 )  # fmt: skip
 API_KEY_COLUMNS: Final = (
     "id", "revision", "content_hash", "hash", "status", "group_name", "fallback_groups", "model_allow_list",
@@ -30,6 +44,8 @@ GROUP_COLUMNS: Final = ("name", "revision", "content_hash")
 
 CHANNEL_STATUSES: Final = frozenset({"ENABLED", "DISABLED", "AUTO_DISABLED"})
 API_KEY_STATUSES: Final = frozenset({"ENABLED", "DISABLED"})
+PROMPT_MODES: Final = frozenset({"DEFAULT", "PREPEND"})
+ERROR_STATUSES: Final = range(400, 600)
 MAX_WEIGHT: Final = 1_000_000
 _HASH_BYTES: Final = 32
 
@@ -44,6 +60,17 @@ class _KeyRow(msgspec.Struct):
     last_four: str | None = None
 
 
+class _ShapingRow(msgspec.Struct):
+    provider_options: msgspec.Raw
+    removed_headers: list[str]
+    system_prompt: str
+    system_prompt_mode: str
+    status_mapping: msgspec.Raw
+    strict: bool
+    repeat_after_timeout: bool
+    proxy_sealed: str | None = None
+
+
 class _Fault(Exception):  # noqa: N818 - the row is at fault, not the program
     """What is wrong with a row; holds no value of it."""
 
@@ -52,7 +79,10 @@ _KEYS: Final = msgspec.json.Decoder(list[_KeyRow])
 _MODELS: Final = msgspec.json.Decoder(list[tuple[str, str | None]])
 _OVERRIDES: Final = msgspec.json.Decoder(list[tuple[str, str, bool | None, int | None, int | None]])
 _HEADERS: Final = msgspec.json.Decoder(dict[str, str] | None)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Any] | None)
+_PARAMETERS: Final = msgspec.json.Decoder(dict[str, Any] | list[Any] | None)
+_SHAPING: Final = msgspec.json.Decoder(_ShapingRow | None)
+_OPTIONS: Final = msgspec.json.Decoder(dict[str, str] | None)
+_ERROR_STATUSES: Final = msgspec.json.Decoder(dict[int, int] | None)
 
 
 class Reader:
@@ -106,6 +136,7 @@ class Reader:
             upstreams={model: name for model, name in models if name is not None and name != model} or _NO_UPSTREAMS,
             groups=self._names("groups", row[17]),
             overrides=tuple(map(_override, _json("overrides", _OVERRIDES, row[18]))),
+            shaping=NO_SHAPING if row[19] is None else _shaping(row[19]),
         )
 
     def _api_key(self, row: Row) -> ApiKey:
@@ -176,8 +207,48 @@ def _shape_of(error: Exception) -> str:
 
 
 def _parameters(value: Any) -> str:
-    parsed = _json("parameter_overrides", _OBJECT, value)
+    parsed = _json("parameter_overrides", _PARAMETERS, value)
+    if isinstance(parsed, list):
+        for fault in parameter_overrides.faults_of(parsed):
+            raise _Fault(f"parameter_overrides: {fault}")
     return json.dumps(parsed, ensure_ascii=False, separators=(",", ":")) if parsed else ""
+
+
+def _shaping(value: Any) -> Shaping:
+    row: _ShapingRow | None = _json("shaping", _SHAPING, value)
+    if row is None:
+        return NO_SHAPING
+    statuses: dict[int, int] = _json("status_mapping", _ERROR_STATUSES, bytes(row.status_mapping)) or {}
+    if not all(number in ERROR_STATUSES for pair in statuses.items() for number in pair):
+        raise _Fault("status_mapping: not from error status to error status")
+    shaping = Shaping(
+        provider_options=_json("provider_options", _OPTIONS, bytes(row.provider_options)) or {},
+        removed_headers=tuple(_text("removed_headers", name).lower() for name in row.removed_headers),
+        system_prompt=row.system_prompt,
+        system_prompt_mode=_one_of("system_prompt_mode", PROMPT_MODES, row.system_prompt_mode),
+        status_mapping=statuses,
+        proxy=None if row.proxy_sealed is None else _proxy(row.proxy_sealed),
+        strict=row.strict,
+        repeat_after_timeout=row.repeat_after_timeout,
+    )
+    return shaping if row_of_shaping(shaping) != row_of_shaping(NO_SHAPING) else NO_SHAPING
+
+
+def row_of_shaping(shaping: Shaping) -> dict[str, Any]:
+    """Give a shaping as the value that it could have been read from."""
+    fields: dict[str, Any] = msgspec.structs.asdict(shaping)
+    proxy: Proxy | None = fields.pop("proxy")
+    return fields | {"proxy_sealed": None if proxy is None else base64.b64encode(proxy.sealed).decode()}
+
+
+def _proxy(text: str) -> Proxy:
+    try:
+        sealed = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _Fault("proxy_sealed: not base64") from None
+    if not is_sealed(sealed):
+        raise _Fault("proxy_sealed: not sealed")
+    return Proxy(sealed)
 
 
 def _key(row: _KeyRow) -> ChannelKey:

@@ -63,6 +63,36 @@ class ChannelKey(Struct, gc=False, eq=False):
         return f"ChannelKey({self.id})"
 
 
+class Proxy(Struct, gc=False, eq=False):
+    """What an upstream is reached through, sealed; `opened` remembers its plain URL as with a channel key."""
+
+    sealed: bytes
+    opened: object = Seal.UNTRIED
+
+    def __repr__(self) -> str:
+        return "Proxy(…)"
+
+
+class Shaping(Struct, frozen=True, gc=False, eq=False, kw_only=True):
+    """How requests are shaped for an upstream; whatever shapes nothing is NO_SHAPING, one object for all."""
+
+    provider_options: Mapping[str, str] = {}
+    removed_headers: tuple[str, ...] = ()
+    """In lower case."""
+    system_prompt: str = ""
+    system_prompt_mode: str = "DEFAULT"
+    status_mapping: Mapping[int, int] = {}
+    proxy: Proxy | None = None
+    strict: bool = False
+    repeat_after_timeout: bool = False
+
+    def __repr__(self) -> str:
+        return "Shaping(…)"
+
+
+NO_SHAPING: Final = Shaping()
+
+
 class Timeouts(Struct, frozen=True, gc=False):
     """Time limits of one attempt in milliseconds; None is the relay's default."""
 
@@ -96,7 +126,7 @@ class Channel(Struct, frozen=True, gc=False, eq=False, kw_only=True):
     weight: int
     header_overrides: Mapping[str, str]
     parameter_overrides: str
-    """A JSON object; empty when there are no overrides."""
+    """A JSON object, or a list of operations; empty when there are no overrides."""
     timeouts: Timeouts
     keys: tuple[ChannelKey, ...]
     usable: tuple[ChannelKey, ...]
@@ -106,6 +136,7 @@ class Channel(Struct, frozen=True, gc=False, eq=False, kw_only=True):
     """What models are called at the upstream, where that differs."""
     groups: tuple[str, ...]
     overrides: tuple[Override, ...]
+    shaping: Shaping = NO_SHAPING
 
     def __repr__(self) -> str:
         return f"Channel({self.id} at {self.revision})"

@@ -1,6 +1,6 @@
 """Protobuf at the door: requests into asks, decisions into messages. Decides nothing, and checks only what a field may hold.
 
-The law: a whole channel key goes into a message only when the caller's token has the `credentials` scope.
+The law: a whole channel key, or a proxy's URL, goes into a message only when the caller's token has the `credentials` scope.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.explain import Considered
 from router_svc.follower import State, Trust
 from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask, Candidate, Plan
-from router_svc.snapshot import ChannelKey, Timeouts, Token
+from router_svc.snapshot import NO_SHAPING, ChannelKey, Proxy, Shaping, Timeouts, Token
 from trunkline.errors import FieldFault, InvalidFields
 from trunkline.secret import ApiKeyHasher, Secret
 from trunkline.v1 import revision_pb2, router_pb2
@@ -154,7 +154,7 @@ class PlanWriter:
         """Give a candidate's message: the same one as long as its channel's version lives."""
         key = candidate.key
         if key is None:
-            return _candidate_message(candidate, credentials=False)
+            return _candidate_message(candidate, credentials=self._credentials)
         name = (candidate.priority, candidate.upstream_model, self._credentials)
         if key.written is None:
             key.written = {}
@@ -188,14 +188,36 @@ def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2
         message.parameter_overrides_json = channel.parameter_overrides
     if channel.timeouts != _DEFAULTS:
         message.timeouts.CopyFrom(_timeouts_message(channel.timeouts))
+    if channel.shaping is not NO_SHAPING:
+        message.shaping.CopyFrom(_shaping_message(channel.shaping, credentials=credentials))
     return message
+
+
+def _shaping_message(shaping: Shaping, *, credentials: bool) -> router_pb2.Shaping:
+    proxy = shaping.proxy
+    return router_pb2.Shaping(
+        provider_options=shaping.provider_options,
+        removed_headers=shaping.removed_headers,
+        system_prompt=shaping.system_prompt,
+        system_prompt_mode=_PROMPT_MODES[shaping.system_prompt_mode],
+        status_mapping=shaping.status_mapping,
+        proxy_url=_plain(proxy) if credentials and proxy is not None else "",
+        strict=shaping.strict,
+        repeat_after_timeout=shaping.repeat_after_timeout,
+    )
+
+
+_PROMPT_MODES: Final = {
+    "DEFAULT": router_pb2.SYSTEM_PROMPT_MODE_DEFAULT,
+    "PREPEND": router_pb2.SYSTEM_PROMPT_MODE_PREPEND,
+}
 
 
 _DEFAULTS: Final = Timeouts()
 
 
-def _plain(key: ChannelKey) -> str:
-    return key.opened.reveal() if isinstance(key.opened, Secret) else ""
+def _plain(sealed: ChannelKey | Proxy) -> str:
+    return sealed.opened.reveal() if isinstance(sealed.opened, Secret) else ""
 
 
 def _timeouts_message(timeouts: Timeouts) -> router_pb2.Timeouts:

@@ -89,9 +89,9 @@ def snapshot(*rows: Item | BadRow, revision: int = 1, last_good: Snapshot | None
     return draft.done(head)
 
 
-def open_any(_channel: Channel, key: ChannelKey) -> bool:
-    """Open every key that is not broken."""
-    return key.opened is not Seal.BROKEN
+def open_any(channel: Channel, key: ChannelKey | None) -> bool:
+    """Open every key and proxy that is not broken."""
+    return not any(sealed is not None and sealed.opened is Seal.BROKEN for sealed in (key, channel.shaping.proxy))
 
 
 def plan_of(held: Snapshot, model: str = "m", group: str = "default", **ask: Any) -> Plan:

@@ -119,7 +119,7 @@ def test_any_flipped_bit_and_any_cut_is_found_and_the_older_copy_is_used(tmp_pat
         found, faults = survey(tmp_path)
         assert [heading.revision for heading, _ in found] == [2]
         assert len(faults) == 1
-    newest.write_bytes(sound.replace(b"copy 1\n", b"copy 2\n"))
+    newest.write_bytes(sound.replace(b"copy 2\n", b"copy 3\n"))
     assert survey(tmp_path)[1] == ["is of another version"]
 
 

@@ -25,7 +25,7 @@ CHANNEL: dict[str, Any] = {
         {"id": 2, "sealed": SEALED, "last_four": "efgh", "status": "DISABLED"},
     ]).encode(),
     "models": b'[["m", null], ["n", "big-n"], ["x*", "y*"]]', "groups": ["default", "vip"],
-    "overrides": b'[["default", "m", false, null, 3]]',
+    "overrides": b'[["default", "m", false, null, 3]]', "shaping": None,
 }  # fmt: skip
 API_KEY: dict[str, Any] = {
     "id": 9, "revision": 4, "content_hash": 8, "hash": b"h" * 32, "status": "ENABLED", "group_name": "default",
