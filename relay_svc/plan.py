@@ -55,6 +55,29 @@ class ChannelLimits:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    """How requests are shaped for an upstream."""
+
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    removed_headers: frozenset[str] = frozenset()
+    """Names of headers never sent up, in lower case."""
+    system_prompt: str = field(default="", repr=False)
+    prepends_prompt: bool = False
+    """Whether the prompt goes before the caller's own; otherwise it is given only where the caller gave none."""
+    status_mapping: Mapping[int, int] = field(default_factory=dict)
+    """Statuses shown to the client in place of an upstream's error statuses."""
+    proxy: Secret | None = None
+    """The URL of the proxy that the upstream is reached through."""
+    strict: bool = False
+    """Whether a request is refused when something of it cannot be carried into the upstream's format."""
+    repeat_after_timeout: bool = False
+
+
+NO_SHAPING: Final = Shaping()
+"""What most channels have, one object for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One channel of a plan."""
@@ -69,10 +92,14 @@ class Candidate:
     """None for a channel that needs none."""
     header_overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
     parameter_overrides: str = ""
-    """A JSON object, or empty."""
+    """A JSON object, or a list of operations (see `trunkline.parameter_overrides`), or empty."""
     limits: ChannelLimits = ChannelLimits()
-    repeat_after_timeout: bool = False
-    """Whether a request that timed out after it was sent may be tried elsewhere."""
+    shaping: Shaping = NO_SHAPING
+
+    @property
+    def repeat_after_timeout(self) -> bool:
+        """Whether a request that timed out after it was sent may be tried elsewhere."""
+        return self.shaping.repeat_after_timeout
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
 
-from relay_svc.plan import Asked, Candidate, ChannelLimits, Model, Models, Outcome, PickRefused, Plan
+from relay_svc.plan import (
+    NO_SHAPING,
+    Asked,
+    Candidate,
+    ChannelLimits,
+    Model,
+    Models,
+    Outcome,
+    PickRefused,
+    Plan,
+    Shaping,
+)
 from trunkline.rpc import RefusalRead
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2 as pb
@@ -50,6 +61,20 @@ def _candidate_from(candidate: pb.Candidate) -> Candidate:
         header_overrides=dict(candidate.header_overrides),
         parameter_overrides=candidate.parameter_overrides_json,
         limits=_limits_from(candidate.timeouts) if candidate.HasField("timeouts") else NO_LIMITS,
+        shaping=_shaping_from(candidate.shaping) if candidate.HasField("shaping") else NO_SHAPING,
+    )
+
+
+def _shaping_from(shaping: pb.Shaping) -> Shaping:
+    return Shaping(
+        provider_options=dict(shaping.provider_options),
+        removed_headers=frozenset(shaping.removed_headers),
+        system_prompt=shaping.system_prompt,
+        prepends_prompt=shaping.system_prompt_mode == pb.SYSTEM_PROMPT_MODE_PREPEND,
+        status_mapping=dict(shaping.status_mapping),
+        proxy=Secret(shaping.proxy_url) if shaping.proxy_url else None,
+        strict=shaping.strict,
+        repeat_after_timeout=shaping.repeat_after_timeout,
     )
 
 
