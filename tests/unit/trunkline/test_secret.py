@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.secret import ApiKeyHasher, Sealer, Secret, UnsealError
+from trunkline.secret import PROXY, ApiKeyHasher, Sealer, Secret, UnsealError, is_sealed
 
 KEY_ONE = base64.b64encode(bytes(range(32))).decode()
 KEY_TWO = base64.b64encode(bytes(range(32, 64))).decode()
@@ -58,6 +58,28 @@ def test_a_sealed_key_does_not_open_for_another_row(channel_id: int, key_id: int
     with pytest.raises(UnsealError) as caught:
         sealer.unseal(sealed, channel_id, key_id)
     assert "upstream" not in str(caught.value)
+
+
+def test_a_proxy_opens_as_its_channels_own_and_as_nothing_else() -> None:
+    """Neither as another channel's, nor as a key; and the error names no more than whose it is."""
+    sealer = Sealer.parse(Secret(f"k1:{KEY_ONE}"))
+    sealed = sealer.seal(Secret("http://u:s3cret@proxy:1"), 7, PROXY)
+    assert sealer.unseal(sealed, 7, PROXY).reveal() == "http://u:s3cret@proxy:1"
+    assert is_sealed(sealed)
+    for channel_id, key_id in ((8, PROXY), (7, 0), (7, "")):
+        with pytest.raises(UnsealError) as caught:
+            sealer.unseal(sealed, channel_id, key_id)
+        assert "s3cret" not in str(caught.value)
+    with pytest.raises(UnsealError, match="proxy of channel 8"):
+        sealer.unseal(sealed, 8, PROXY)
+
+
+@pytest.mark.parametrize(
+    "sealed", [b"", b"k1", b"k1:", b"k1:" + b"x" * 28, b":" + b"x" * 40, b"http://u:s3cret@proxy:1"]
+)
+def test_what_was_never_sealed_does_not_look_so(sealed: bytes) -> None:
+    """It can be told without any key."""
+    assert not is_sealed(sealed)
 
 
 def test_after_a_rotation_old_seals_still_open_and_new_ones_use_the_first_key() -> None:
