@@ -74,6 +74,16 @@ async def test_a_body_that_is_no_json_object_is_answered_400(admin: Admin, body:
             {"parameter_overrides": {"a": "\x00", "b": {"c\x01": 1}}},
             ['parameter_overrides["a"]', 'parameter_overrides["b"]'],
         ),
+        (
+            {"parameter_overrides": [{"a": 1 << 60}], "provider_options": {"a": 1}, "removed_headers": [1]},
+            ["parameter_overrides", "provider_options", "removed_headers[0]"],
+        ),
+        ({"parameter_overrides": [["\ud800"]], "system_prompt": "\ud800", "proxy_url": 1}, None),
+        (
+            {"status_mapping": {"x": 1, "9" * 30: 1, "1": True, "2": 1 << 40}},
+            [f'status_mapping["{key}"]' for key in ("1", "2", "9" * 30, "x")],
+        ),
+        ({"status_mapping": [400]}, ["status_mapping"]),
         ({"models": ["m"] * 3000, "name": "n" * 200}, ["models", "name"]),
         ({"request_id": "17", "keys": [{}]}, ["keys[0]", "request_id"]),
         ({"request_id": "17"}, ["request_id"]),

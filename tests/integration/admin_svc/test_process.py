@@ -21,6 +21,7 @@ from tests.harness.waiting import eventually
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, ENVIRONMENT
 
 CHANNEL_KEY, HEADER_VALUE = "sk-upstream-0123456789", "header-s3cret-value"
+PROXY_PASSWORD = "pr0xy-s3cret"
 
 
 class Process:
@@ -90,10 +91,13 @@ def test_it_migrates_serves_and_drains_and_never_logs_a_secret(
             "base_url": "http://h",
             "keys": [CHANNEL_KEY],
             "header_overrides": {"X-A": HEADER_VALUE},
+            "proxy_url": f"http://user:{PROXY_PASSWORD}@proxy:8080",
         }
         assert service.http.post("/api/v1/channels", json=channel).status_code == 200
         assert service.http.post("/api/v1/channels", json=channel).status_code == 409
         assert service.http.post("/api/v1/channels", json=channel | {"name": ""}).status_code == 400
+        wrong_proxy = {"proxy_url": f"ftp://user:{PROXY_PASSWORD}@proxy"}
+        assert service.http.post("/api/v1/channels", json=channel | wrong_proxy).status_code == 400
         secret = service.http.post("/api/v1/api-keys", json={"name": "k"}).json()["api_key"]["secret"]
         # A fault that nobody foresaw: the row that Postgres quotes in its message holds the header's value.
         with psycopg.connect(database_dsn, autocommit=True) as hand:
@@ -103,7 +107,7 @@ def test_it_migrates_serves_and_drains_and_never_logs_a_secret(
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) == 0
         log = service.log.read_text()
-        for hidden in (CHANNEL_KEY, HEADER_VALUE, secret, ADMIN_TOKEN, 'pepper"', "A" * 43):
+        for hidden in (CHANNEL_KEY, HEADER_VALUE, PROXY_PASSWORD, secret, ADMIN_TOKEN, 'pepper"', "A" * 43):
             assert hidden not in log
         assert "odd" in log
         committed = [line for line in service.lines() if line["event"] == "mutation committed"]
