@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from prometheus_client import REGISTRY
 
-from relay_svc.plan import Asked, Outcome, PickRefused, PicksOverloaded, Result, RoutersUnreachable
+from relay_svc.plan import NO_SHAPING, Asked, Outcome, PickRefused, PicksOverloaded, Result, RoutersUnreachable, Shaping
 from relay_svc.router_client import LinkSettings, RouterClient
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually_async
@@ -80,6 +80,40 @@ async def test_a_plan_comes_back_whole() -> None:
     )
     (pick,) = router.picks
     assert (pick.client_address, pick.max_candidates) == ("127.0.0.1", 3)
+
+
+async def test_a_shaping_comes_back_whole_and_shows_no_secret() -> None:
+    """Most channels have none: they share the one that shapes nothing."""
+    router = Router(plans={"m": [candidate(3, "http://up/v1"), candidate(4, "http://up/v1")]})
+    router.plans["m"][1].shaping.MergeFrom(
+        pb.Shaping(
+            provider_options={"bot_id": "1"},
+            removed_headers=["x-a"],
+            system_prompt="be kind",
+            system_prompt_mode=pb.SYSTEM_PROMPT_MODE_PREPEND,
+            status_mapping={429: 503},
+            proxy_url="http://u:s3cret@proxy",
+            strict=True,
+            repeat_after_timeout=True,
+        )
+    )
+    async with router.serving(), client_of(router) as client:
+        plan = await client.pick(asked(), soon())
+    plain, shaped = plan.candidates
+    assert plain.shaping is NO_SHAPING
+    assert not plain.repeat_after_timeout
+    assert shaped.shaping == Shaping(
+        provider_options={"bot_id": "1"},
+        removed_headers=frozenset({"x-a"}),
+        system_prompt="be kind",
+        prepends_prompt=True,
+        status_mapping={429: 503},
+        proxy=Secret("http://u:s3cret@proxy"),
+        strict=True,
+        repeat_after_timeout=True,
+    )
+    assert shaped.repeat_after_timeout
+    assert "s3cret" not in repr(plan)
 
 
 async def test_picks_of_one_turn_travel_in_one_message() -> None:

@@ -16,7 +16,7 @@ from router_svc import disk
 from router_svc.disk_format import Heading, heading_of, put_slice, row_of, slices_of
 from router_svc.draft import BadRow, Draft
 from router_svc.rows import Reader
-from router_svc.snapshot import Group, Item, Snapshot, Timeouts
+from router_svc.snapshot import Group, Item, Proxy, Shaping, Snapshot, Timeouts
 from tests.unit.router_svc.builders import api_key, channel, key, plan_of, snapshot
 
 
@@ -69,6 +69,13 @@ def a_catalog(revision: int = 7) -> Snapshot:
         header_overrides={"x-team": "a"},
         parameter_overrides='{"temperature":0.5}',
         timeouts=Timeouts(total=900),
+        shaping=Shaping(
+            provider_options={"bot_id": "1"},
+            removed_headers=("x-a",),
+            status_mapping={429: 503},
+            proxy=Proxy(b"k1:" + bytes(40)),
+            strict=True,
+        ),
     )
     limited = api_key(models=("m", "gpt-*"), networks=(ip_network("10.0.0.0/8"),), expire_time=5e9)
     before = snapshot(good, channel(4), limited, revision=revision - 1)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_svc.explain import explain
+from router_svc.keyring import Keyring
 from router_svc.picker import Ask, Plan, decide
-from router_svc.snapshot import Channel, Seal, Snapshot, covers
+from router_svc.snapshot import Channel, ChannelKey, Proxy, Seal, Shaping, Snapshot, covers
 from tests.unit.router_svc.builders import (
     NOW,
     SECRET_HASH,
@@ -25,6 +26,7 @@ from tests.unit.router_svc.builders import (
     snapshot,
 )
 from trunkline.errors import Reason, Refused
+from trunkline.secret import PROXY, Sealer, Secret
 
 
 def refusal_of(held: Snapshot, model: str = "m", **ask: Any) -> Refused:
@@ -247,6 +249,39 @@ def test_a_key_is_opened_once_and_only_when_it_is_chosen() -> None:
     for _ in range(3):
         decide(held, Ask("m", group="default", wanted=1), NOW, open_key)
     assert opened == [10]
+
+
+@pytest.mark.parametrize("keys", [None, ()], ids=["with keys", "without"])
+def test_a_channel_whose_proxy_cannot_be_opened_is_out(keys: tuple[ChannelKey, ...] | None) -> None:
+    """Nothing is sent around a proxy, also where no key has to be opened; the next channel serves."""
+    shaping = Shaping(proxy=Proxy(b"k1:damaged"))
+    held = snapshot(channel(1, priority=9, keys=keys, shaping=shaping), channel(2))
+    keyring = Keyring(Sealer({"k1": bytes(32)}))
+    for item in held.channels.values():
+        for sealed in item.keys:
+            sealed.sealed = Sealer({"k1": bytes(32)}).seal(Secret("sk"), item.id, sealed.id)
+    asked = Ask("m", group="default")
+    for _ in range(2):
+        decision = decide(held, asked, NOW, keyring.open)
+        assert isinstance(decision, Plan)
+        assert ids_of(decision) == [2]
+    considered = {entry.channel.id: entry.out_reason for entry in explain(held, asked, decision)}
+    assert considered == {1: "no_usable_key", 2: ""}
+    [broken] = keyring.broken(held)
+    assert (broken.id, broken.fault) == ("1", "proxy of channel 1: damaged, or sealed for another row")
+
+
+def test_a_proxy_is_opened_once_and_with_the_key() -> None:
+    """Afterwards a pick looks at neither seal."""
+    sealer = Sealer({"k1": bytes(32)})
+    shaping = Shaping(proxy=Proxy(sealer.seal(Secret("http://u:p@proxy"), 1, PROXY)))
+    held = snapshot(channel(1, keys=[ChannelKey(10, sealer.seal(Secret("sk"), 1, 10), "", "ENABLED")], shaping=shaping))
+    keyring = Keyring(sealer)
+    assert isinstance(decide(held, Ask("m", group="default"), NOW, keyring.open), Plan)
+    assert shaping.proxy is not None
+    assert shaping.proxy.opened == Secret("http://u:p@proxy")
+    assert keyring.broken(held) == []
+    assert isinstance(decide(held, Ask("m", group="default"), NOW, lambda *_: pytest.fail("opened again")), Plan)
 
 
 def test_only_broken_keys_make_a_group_without_channels() -> None:

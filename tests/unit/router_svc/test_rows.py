@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_svc.disk_format import row_of
 from router_svc.draft import BadRow
 from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, Reader
-from router_svc.snapshot import ApiKey, Channel, Override, Timeouts
+from router_svc.snapshot import NO_SHAPING, ApiKey, Channel, Override, Timeouts
 
 SEALED = base64.b64encode(b"sealed bytes").decode()
 CHANNEL: dict[str, Any] = {
@@ -38,6 +39,15 @@ def read_channel(**columns: Any) -> Channel | BadRow:
     """Read the sample channel with some columns changed."""
     row = CHANNEL | columns
     return Reader().channel([row[name] for name in CHANNEL_COLUMNS])
+
+
+def shaped(**fields: Any) -> dict[str, bytes]:
+    """The shaping column as the view writes it, at its defaults but for some fields."""
+    defaults: dict[str, Any] = {
+        "provider_options": {}, "removed_headers": [], "system_prompt": "", "system_prompt_mode": "DEFAULT",
+        "status_mapping": {}, "proxy_sealed": None, "proxy_shown": "", "strict": False, "repeat_after_timeout": False,
+    }  # fmt: skip
+    return {"shaping": json.dumps(defaults | fields).encode()}
 
 
 def read_api_key(**columns: Any) -> ApiKey | BadRow:
@@ -84,6 +94,49 @@ def test_json_that_was_stored_as_a_string_is_read_too() -> None:
     assert read.parameter_overrides == ""
 
 
+def test_a_shaping_is_read_whole() -> None:
+    """Names of headers in lower case, JSON in strings too, and the proxy still sealed."""
+    sealed = b"k1:" + bytes(40)
+    read = read_channel(
+        parameter_overrides=b'[{"op": "delete", "path": "user"}]',
+        **shaped(
+            provider_options='{"bot_id": "1"}',
+            removed_headers=["X-A"],
+            system_prompt="be kind",
+            system_prompt_mode="PREPEND",
+            status_mapping={"429": 503},
+            proxy_sealed=base64.b64encode(sealed).decode(),
+            proxy_shown="http://proxy",
+            strict=True,
+        ),
+    )
+    assert isinstance(read, Channel)
+    assert json.loads(read.parameter_overrides) == [{"op": "delete", "path": "user"}]
+    shaping = read.shaping
+    assert (shaping.provider_options, shaping.removed_headers) == ({"bot_id": "1"}, ("x-a",))
+    assert (shaping.system_prompt, shaping.system_prompt_mode) == ("be kind", "PREPEND")
+    assert (shaping.status_mapping, shaping.strict, shaping.repeat_after_timeout) == ({429: 503}, True, False)
+    assert shaping.proxy is not None
+    assert shaping.proxy.sealed == sealed
+    again = Reader().channel(row_of(read))
+    assert isinstance(again, Channel)
+    assert row_of(again) == row_of(read)
+
+
+def test_what_shapes_nothing_is_one_object_for_all() -> None:
+    """However it is written: nothing at all, defaults, or empty JSON in strings."""
+    for columns in (
+        {"shaping": None},
+        {"shaping": b"null"},
+        shaped(),
+        shaped(provider_options="", status_mapping="null", proxy_shown="gone"),
+    ):
+        read = read_channel(**columns)
+        assert isinstance(read, Channel)
+        assert read.shaping is NO_SHAPING
+        assert row_of(read)[-1] is None
+
+
 def test_channels_share_what_is_equal() -> None:
     """A thousand channels with the same models hold one list of them."""
     reader = Reader()
@@ -119,6 +172,22 @@ def test_channels_share_what_is_equal() -> None:
         ({"groups": ["default", None]}, "groups"),
         ({"groups": "default"}, "groups"),
         ({"overrides": b'[["default", "m", null, null, -4]]'}, "overrides"),
+        ({"parameter_overrides": b'[{"op": "set", "path": "model", "value": 1}]'}, "parameter_overrides: operation 0"),
+        ({"shaping": b"[]"}, "shaping"),
+        ({"shaping": b"{}"}, "shaping"),
+        (shaped(system_prompt_mode="NEVER"), "system_prompt_mode"),
+        (shaped(system_prompt=None), "shaping"),
+        (shaped(removed_headers=["x", None]), "shaping"),
+        (shaped(removed_headers=[""]), "removed_headers"),
+        (shaped(provider_options={"a": 1}), "provider_options"),
+        (shaped(provider_options="no json"), "provider_options"),
+        (shaped(status_mapping=[429]), "status_mapping"),
+        (shaped(status_mapping={"429": "503"}), "status_mapping"),
+        (shaped(status_mapping={"many": 503}), "status_mapping"),
+        (shaped(status_mapping={"429": 200}), "status_mapping"),
+        (shaped(status_mapping={"200": 500}), "status_mapping"),
+        (shaped(proxy_sealed="***"), "proxy_sealed"),
+        (shaped(proxy_sealed=base64.b64encode(b"http://u:p@proxy").decode()), "proxy_sealed"),
     ],
 )
 def test_a_channel_that_cannot_be_read_is_a_bad_row_that_names_its_fault(
@@ -173,6 +242,12 @@ def test_a_fault_shows_no_value() -> None:
         {"keys": b'[{"id": 1, "sealed": "sk-secret", "status": "ENABLED"}]'},
         {"base_url": "sk-secret"},
         {"status": "sk-secret"},
+        {"parameter_overrides": b'[{"op": "sk-secret", "path": "sk-secret", "sk-secret": 1}]'},
+        shaped(system_prompt_mode="sk-secret"),
+        shaped(status_mapping={"sk-secret": "sk-secret"}),
+        shaped(provider_options={"sk-secret": {"sk-secret": 1}}),
+        shaped(proxy_sealed="http://u:sk-secret@proxy"),
+        shaped(removed_headers=["", "sk-secret"]),
     ):
         read = read_channel(**columns)
         assert isinstance(read, BadRow)

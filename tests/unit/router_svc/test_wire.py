@@ -8,7 +8,7 @@ from google.protobuf import duration_pb2
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.follower import Trust
 from router_svc.picker import Ask, Plan
-from router_svc.snapshot import Channel, ChannelKey, Timeouts
+from router_svc.snapshot import Channel, ChannelKey, Proxy, Shaping, Timeouts
 from router_svc.wire import Asks, PlanWriter, duration_message, result_name, state_message, time_limit_of
 from tests.unit.router_svc.builders import channel, plan_of, snapshot
 from trunkline.errors import InvalidFields
@@ -97,7 +97,34 @@ def test_a_candidate_carries_all_that_an_attempt_needs() -> None:
     assert not candidate.timeouts.HasField("idle")
     plain = written(plan_of(snapshot(channel(1, keys=[]))), credentials=True)
     assert not plain.candidates[0].HasField("timeouts")
+    assert not plain.candidates[0].HasField("shaping")
     assert (plain.candidates[0].key_id, plain.candidates[0].key) == (0, "")
+
+
+def test_a_shaping_travels_whole_and_its_proxy_only_to_those_who_may_have_it() -> None:
+    """With a channel key and without one; messages are kept, each kind of caller its own."""
+    shaping = Shaping(
+        provider_options={"bot_id": "1"},
+        removed_headers=("x-a",),
+        system_prompt="be kind",
+        system_prompt_mode="PREPEND",
+        status_mapping={429: 503},
+        proxy=Proxy(b"sealed", Secret("http://u:s3cret@proxy")),
+        strict=True,
+        repeat_after_timeout=True,
+    )
+    for keys in (None, ()):
+        plan = plan_of(snapshot(opened(channel(1, keys=keys, shaping=shaping))))
+        for _ in range(2):
+            whole = written(plan, credentials=True).candidates[0].shaping
+            without = written(plan, credentials=False).candidates[0].shaping
+            assert whole.proxy_url == "http://u:s3cret@proxy"
+            assert "s3cret" not in str(without)
+            assert (dict(whole.provider_options), list(whole.removed_headers)) == ({"bot_id": "1"}, ["x-a"])
+            assert (whole.system_prompt, whole.system_prompt_mode) == ("be kind", router_pb2.SYSTEM_PROMPT_MODE_PREPEND)
+            assert (dict(whole.status_mapping), whole.strict, whole.repeat_after_timeout) == ({429: 503}, True, True)
+            whole.proxy_url = ""
+            assert whole == without
 
 
 @pytest.mark.parametrize(
@@ -140,8 +167,10 @@ def test_names_that_only_newer_peers_know_do_no_harm() -> None:
 def test_a_channel_key_shows_nothing_of_itself() -> None:
     """Neither its sealed nor its plain form is in what a log or an error might print."""
     shown = ChannelKey(3, b"sealed-bytes", "last", "ENABLED", Secret("sk-plain"))
-    item = opened(channel(1, header_overrides={"authorization": "sk-plain"}))
-    for text in (repr(shown), repr(item), str(plan_of(snapshot(item)))):
+    proxy = Proxy(b"sealed-bytes", Secret("http://u:sk-plain@proxy"))
+    shaping = Shaping(proxy=proxy, system_prompt="plain")
+    item = opened(channel(1, header_overrides={"authorization": "sk-plain"}, shaping=shaping))
+    for text in (repr(shown), repr(item), str(plan_of(snapshot(item))), repr(proxy), repr(shaping)):
         assert "plain" not in text
         assert "sealed" not in text
 
