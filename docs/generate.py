@@ -21,6 +21,7 @@ from router_svc import service as router
 from router_svc.settings import Settings as RouterSettings
 from trunkline import errors
 from trunkline.errors import Reason, Refused
+from trunkline.providers import PROVIDERS
 from trunkline.settings import Declared, declared
 from trunkline.v1 import admin_pb2, router_pb2
 
@@ -35,6 +36,7 @@ def pages() -> dict[Path, str]:
     parts = {
         "router": methods(router_pb2.DESCRIPTOR.services_by_name["RouterService"], router.SCOPES),
         "admin": methods(admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin.SCOPES),
+        "providers": providers(),
         "refusals": refusals(),
     }
     for name, text in parts.items():
@@ -85,6 +87,18 @@ def _comments(service: ServiceDescriptor) -> dict[str, str]:
             comments[found[1]] = " ".join(lines)
         lines = [*lines, line.strip()[3:]] if line.startswith("  // ") else []
     return comments
+
+
+def providers() -> str:
+    """Every provider that is known: its wire format, its address, and what it wants to know besides."""
+    rows = []
+    for provider in PROVIDERS.values():
+        options = [
+            f"`{option.name}` {option.sentence}" + " (required)" * option.required for option in provider.options
+        ]
+        address = f"`{provider.base_url}`" if provider.base_url else "–"
+        rows.append((f"`{provider.name}`", f"`{provider.dialect}`", address, "; ".join(options)))
+    return table(["provider", "wire format", "default `base_url`", "`provider_options`"], rows)
 
 
 def refusals() -> str:
