@@ -48,7 +48,7 @@ class Channel(NamedTuple):
         return (
             self.id, revision, content_hash, f"channel {self.id}", "openai", "http://127.0.0.1:9", _status(on=self.on),
             self.priority, self.weight, headers, b"{}", None, None, None, None,
-            json.dumps(keys).encode(), models, list(self.groups), b"[]",
+            json.dumps(keys).encode(), models, list(self.groups), b"[]", None,
         )  # fmt: skip
 
     def serves(self, group: str, model: str) -> bool:
