@@ -143,6 +143,8 @@ _POST: Final[Mapping[bytes, Endpoint]] = {
         "anthropic-count_tokens", Format.ANTHROPIC, Operation.COUNT_TOKENS, keys=_ANTHROPIC_KEYS
     ),
 }
+_POSTED: Final = {path: Route(endpoint) for path, endpoint in _POST.items()}
+"""The same, ready to be given."""
 _GET: Final[Mapping[bytes, Endpoint]] = {
     b"/v1/models": _listing("models", Format.OPENAI, ModelIn.NOWHERE),
     b"/v1beta/models": _listing("gemini-models", Format.GEMINI, ModelIn.NOWHERE, _GEMINI_KEYS),
@@ -170,8 +172,8 @@ _WRITES: Final = ("POST",)
 
 def match(method: str, path: bytes) -> Found:
     """Find what a request asks for; `path` is as it came, not decoded and without its query."""
-    if (endpoint := _POST.get(path)) is not None:
-        return Route(endpoint) if method in _WRITES else MethodNotAllowed(_WRITES)
+    if (route := _POSTED.get(path)) is not None:
+        return route if method in _WRITES else MethodNotAllowed(_WRITES)
     if (endpoint := _GET.get(path)) is not None:
         return Route(endpoint) if method in _READS else MethodNotAllowed(_READS)
     parts = path.split(b"/", 3)

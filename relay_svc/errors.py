@@ -123,10 +123,10 @@ def routers_unreachable() -> HttpRefusal:
     return HttpRefusal(503, "ROUTER_UNREACHABLE", "no router answered in time: try again", retry=True)
 
 
-def api_key_missing() -> HttpRefusal:
-    """No bearer token."""
-    message = "give an API key in the header `Authorization: Bearer …`"
-    return HttpRefusal(401, "API_KEY_MISSING", message, code="invalid_api_key")
+def api_key_missing(place: str = "authorization") -> HttpRefusal:
+    """No key where the clients of this path put it."""
+    header = "Authorization: Bearer …" if place == "authorization" else f"{place}: …"
+    return HttpRefusal(401, "API_KEY_MISSING", f"give an API key in the header `{header}`", code="invalid_api_key")
 
 
 def api_key_malformed() -> HttpRefusal:
@@ -234,3 +234,9 @@ def deadline_exceeded() -> HttpRefusal:
 def going_down() -> HttpRefusal:
     """The relay stops and could not wait longer."""
     return HttpRefusal(503, Reason.DRAINING, "the relay is going down: try again", retry=True)
+
+
+def channels_unusable(model: str) -> HttpRefusal:
+    """Every candidate has a fault in its own set-up; the log says which."""
+    message = f"every channel for the model {model[:128]!r} has a fault in its set-up, which is logged"
+    return HttpRefusal(503, "CHANNELS_UNUSABLE", message, param="model", retry=False)

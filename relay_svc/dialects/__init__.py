@@ -5,8 +5,8 @@
     client's bytes ◀─────────────── Translation ◀──────────────── upstream's chunks    (streams.py, sse.py)
     client's bytes ◀─ write_error  ◀─ Failure ◀─ read_error    ◀─ upstream's bytes     (errors.py)
 
-The law: pure; no clock, no randomness, no waiting. Where both sides speak one format nothing here is asked but routing facts
-and usage (routing.py, usage.py): the bytes are the client's own. What cannot be carried is never dropped in silence: it is
+The law: pure; no clock, no randomness, no waiting. Where both sides speak one format nothing here is asked: the bytes are the
+client's own. What cannot be carried is never dropped in silence: it is
 noted in Losses, or raises CannotCarry. What is not of its format raises DialectFault, and nothing else is ever raised.
 """
 
@@ -15,7 +15,6 @@ from relay_svc.dialects.errors import read_error, write_error
 from relay_svc.dialects.faults import CannotCarry, DialectFault
 from relay_svc.dialects.form import Dialect, Request, Target
 from relay_svc.dialects.losses import Losses
-from relay_svc.dialects.routing import Facts, ask_for_usage, facts_of, upstream_dialect, upstream_headers, upstream_path
 from relay_svc.dialects.streams import StreamReader, Translation, stream_type, stream_writer
 from relay_svc.dialects.translate import read_answer, read_request, write_answer, write_request
 from relay_svc.dialects.usage import UsageWatch, read_usage
@@ -25,7 +24,6 @@ __all__ = [
     "CannotCarry",
     "Dialect",
     "DialectFault",
-    "Facts",
     "Failure",
     "Kind",
     "Losses",
@@ -36,17 +34,12 @@ __all__ = [
     "Translation",
     "Usage",
     "UsageWatch",
-    "ask_for_usage",
-    "facts_of",
     "read_answer",
     "read_error",
     "read_request",
     "read_usage",
     "stream_type",
     "stream_writer",
-    "upstream_dialect",
-    "upstream_headers",
-    "upstream_path",
     "write_answer",
     "write_error",
     "write_request",

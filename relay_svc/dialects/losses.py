@@ -48,6 +48,12 @@ class Losses:
         other._names.update(self._names)
         return other
 
+    def lenient(self) -> "Losses":
+        """Give the same losses for what only notes them: both note into one list."""
+        other = Losses()
+        other._names = self._names
+        return other
+
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, for a header."""

@@ -31,6 +31,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "not_offered": ("m", "embed"),
     "cannot_carry": ("n",),
     "run_incomplete": (["key"],),
+    "channels_unusable": ("m",),
 }
 NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope"}
 

@@ -21,7 +21,6 @@ from relay_svc.dialects import (
     StreamReader,
     Target,
     Translation,
-    facts_of,
     read_answer,
     read_request,
     stream_writer,
@@ -29,7 +28,8 @@ from relay_svc.dialects import (
     write_error,
     write_request,
 )
-from relay_svc.dialects.routing import dialect_of
+from relay_svc.endpoints import Route, match
+from relay_svc.inbound import DIALECTS, Inbound
 from tests.unit.relay_svc.dialects import sdk
 from tests.unit.relay_svc.dialects.samples import ANSWERS, ANTHROPIC, CHAT, GEMINI, RESPONSES, STAMP, STREAMS
 
@@ -49,9 +49,10 @@ class Gateway:
     def serve(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""
         path = request.url.path
-        client = dialect_of(path)
-        assert client is not None
-        facts = facts_of(path, request.url.query.decode(), request.content)
+        route = match(request.method, request.url.raw_path.partition(b"?")[0])
+        assert isinstance(route, Route)
+        facts = Inbound(route, request.content, path, request.url.query, b"application/json")
+        client = DIALECTS[facts.written]
         losses = Losses()
         asked = read_request(client, request.content, losses, model=facts.model, stream=facts.stream)
         assert asked.stream is facts.stream
