@@ -6,21 +6,26 @@ open requests end; those still open shortly before the drain's time is up are to
 
 import asyncio
 import gc
+import hmac
 import sys
 
 from relay_svc import tally
 from relay_svc.app import Door, Relay
 from relay_svc.attempts import Policy
-from relay_svc.chat import Bounds, ChatCompletions
 from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import Limits, direct
 from relay_svc.models import ModelList
+from relay_svc.providers.coze.runs import RunIds
+from relay_svc.retry_budget import RetryBudget
 from relay_svc.router_client import LinkSettings, RouterClient
+from relay_svc.serving import Bounds, Serving
 from relay_svc.settings import Settings
 from relay_svc.upstream import Upstream
 from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
+from relay_svc.upstream_proxies import ThroughProxies
 from trunkline import telemetry
+from trunkline.secret import Secret
 from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
 from trunkline.telemetry import get_logger
@@ -31,6 +36,7 @@ _FLUSH = 1.0
 """Seconds given to the last outcomes."""
 _YOUNG = 10_000
 """Objects made and not yet gone that bring the garbage collector in: some hundred requests' worth."""
+_RUN_IDS = b"trunkline relay run ids"
 _LAST_WORDS = 0.8
 """Share of the drain's time after which open requests are ended; the rest is for telling their clients."""
 
@@ -104,7 +110,18 @@ async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, heal
 
 def _upstream(settings: Settings) -> Upstream:
     chosen = Http1Upstream if settings.upstream_client == "http1" else Httpx2Upstream
-    return chosen(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
+    direct_way = chosen(max_connections=settings.max_connections, max_idle=settings.max_idle_connections)
+    return ThroughProxies(
+        direct_way,
+        lambda url: Httpx2Upstream(
+            max_connections=settings.max_connections, max_idle=settings.max_idle_connections, proxy=url
+        ),
+    )
+
+
+def _run_secret(settings: Settings) -> Secret:
+    """Derive what signs the ids of runs: every relay has the same token, so every relay can read them."""
+    return Secret(hmac.digest(settings.service_token.reveal().encode(), _RUN_IDS, "sha256").hex())
 
 
 def _limits(settings: Settings) -> Limits:
@@ -118,7 +135,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
-        policy=Policy(settings.limits, settings.retry_window),
+        policy=Policy(settings.limits, settings.retry_window, RetryBudget(), RunIds((_run_secret(settings),))),
         max_attempts=settings.max_attempts,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.client_timeout,
@@ -126,7 +143,7 @@ def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadli
         total_timeout=settings.total_timeout,
     )
     return Relay(
-        ChatCompletions(routers, upstream, deadlines, bounds),
+        Serving(routers, upstream, deadlines, bounds),
         ModelList(routers, settings.pick_timeout),
         Door(settings.trusted_networks, settings.max_in_flight),
     )

@@ -42,6 +42,11 @@ class Ending(msgspec.Struct, frozen=True):
 class Watch(Protocol):
     """Watches one answer."""
 
+    @property
+    def over(self) -> bool:
+        """Whether the client has been given all there is, whatever the upstream still sends."""
+        ...
+
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes from the upstream; give those that go to the client now."""
         ...
@@ -79,6 +84,8 @@ class PlainBody:
 
     __slots__ = ("_tail",)
 
+    over = False
+
     def __init__(self) -> None:
         """Begin with nothing seen."""
         self._tail = _Tail()
@@ -101,6 +108,8 @@ class EventStream:
     """A stream of server-sent events, of which only whole ones pass."""
 
     __slots__ = ("_held", "_tail")
+
+    over = False
 
     def __init__(self) -> None:
         """Begin with nothing seen."""
@@ -137,13 +146,6 @@ class EventStream:
     def usage(self) -> Usage:
         """Read the tokens from the last events."""
         return _usage_in(self._tail.read())
-
-
-def watch(content_type: bytes, content_encoding: bytes) -> Watch:
-    """Choose the watch for an answer; a compressed one cannot be read, so only its framing is judged."""
-    if content_type.lower().startswith(b"text/event-stream") and content_encoding in (b"", b"identity"):
-        return EventStream()
-    return PlainBody()
 
 
 def _end_of_last(data: bytearray, boundary: bytes, start: int) -> int:

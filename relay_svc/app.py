@@ -1,7 +1,7 @@
 """The relay's HTTP face: which path goes where, who asks, and the errors of all of them.
 
-The law: a request gets one answer and one log line. What goes wrong before the first byte is answered in OpenAI's
-shape; after it the connection is broken off.
+The law: a request gets one answer and one log line. What goes wrong before the first byte is answered in the shape of its
+path's family, whatever it is; after it the connection is broken off.
 """
 
 import random
@@ -11,19 +11,29 @@ from typing import Final
 
 from relay_svc import errors, metrics, record
 from relay_svc.address import Network, client_address, peer_address
-from relay_svc.chat import ChatCompletions
+from relay_svc.endpoints import (
+    Found,
+    KeyIn,
+    MethodNotAllowed,
+    NotServed,
+    Route,
+    find_key,
+    match,
+    spoken,
+)
 from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import ClientStalled, Exchange
 from relay_svc.models import ModelList
+from relay_svc.operations import Format, Operation
 from relay_svc.record import Record
+from relay_svc.serving import Serving
 from trunkline.auth import bearer
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
 log = get_logger()
 
-_CHAT: Final = "/v1/chat/completions"
-_MODELS: Final = "/v1/models"
+_RUNS: Final = "the state of workflow runs is not served yet: a relay cannot ask a router for the channel of a run"
 _LONGEST_KEY: Final = 256
 """Longest API key that a router is asked about, in characters."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -41,9 +51,9 @@ class Door:
 class Relay:
     """What serves a request, whatever its path."""
 
-    def __init__(self, chat: ChatCompletions, models: ModelList, door: Door) -> None:
+    def __init__(self, serving: Serving, models: ModelList, door: Door) -> None:
         """Take what serves each path."""
-        self._chat, self._models, self._door = chat, models, door
+        self._serving, self._models, self._door = serving, models, door
         self._in_flight = 0
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -59,13 +69,14 @@ class Relay:
             noted.close(exchange.status, exchange.sent, gone=exchange.gone)
 
     async def _answer(self, exchange: Exchange, noted: Record) -> None:
+        found = match(exchange.method, exchange.raw_path)
         try:
-            await self._serve(exchange, noted)
+            await self._serve(exchange, noted, found)
         except ClientStalled:
             noted.outcome = record.CLIENT_STALLED
             exchange.break_off(abort=True)
         except HttpRefusal as refusal:
-            await self._refuse(exchange, noted, refusal)
+            await self._refuse(exchange, noted, refusal, found)
         except Exception:
             # The boundary: the client is told that it was us, the log says what.
             log.exception("request failed", request_id=noted.request_id)
@@ -73,29 +84,29 @@ class Relay:
             if exchange.started:
                 exchange.break_off()
             else:
-                await self._refuse(exchange, noted, errors.internal())
+                await self._refuse(exchange, noted, errors.internal(), found)
 
-    async def _serve(self, exchange: Exchange, noted: Record) -> None:
-        path = exchange.path
-        if path == _CHAT:
-            _need(exchange, "POST")
-            api_key = _api_key(exchange)
+    async def _serve(self, exchange: Exchange, noted: Record, found: Found) -> None:
+        if not isinstance(found, Route):
+            raise _nothing(exchange, found)
+        api_key = _api_key(exchange, found)
+        operation = found.endpoint.operation
+        if operation is Operation.MODELS:
+            await self._models.serve(exchange, noted, api_key, found.subject, _written(exchange, found))
+        elif operation is Operation.RUN:
+            raise errors.not_served(_RUNS)
+        else:
             if self._in_flight > self._door.max_in_flight:
                 raise errors.overloaded("requests are being served")
-            await self._chat.serve(exchange, noted, api_key)
-        elif path == _MODELS or path.startswith(_MODELS + "/"):
-            _need(exchange, "GET", "HEAD")
-            await self._models.serve(exchange, noted, _api_key(exchange), path[len(_MODELS) + 1 :])
-        else:
-            raise errors.not_found(path)
+            await self._serving.serve(exchange, noted, api_key, found)
 
-    async def _refuse(self, exchange: Exchange, noted: Record, refusal: HttpRefusal) -> None:
+    async def _refuse(self, exchange: Exchange, noted: Record, refusal: HttpRefusal, found: Found) -> None:
         if noted.outcome != record.FAILED:
             noted.refuse(refusal)
         headers = refusal.all_headers() + noted.headers(noted.begin_answer())
         if refusal.revision is not None and noted.plan is None:
             headers.append((b"x-trunkline-revision", refusal.revision.encode()))
-        body = b"" if exchange.method == "HEAD" else refusal.body(noted.request_id)
+        body = b"" if exchange.method == "HEAD" else refusal.body(noted.request_id, _written(exchange, found))
         try:
             await exchange.answer(refusal.status, headers, body)
         except ClientStalled:
@@ -108,15 +119,35 @@ class Relay:
         return client_address(exchange.peer, forwarded, self._door.trusted)
 
 
-def _need(exchange: Exchange, *methods: str) -> None:
-    if exchange.method not in methods:
-        raise errors.method_not_allowed(exchange.method, ", ".join(methods))
+def _nothing(exchange: Exchange, found: Found) -> HttpRefusal:
+    match found:
+        case MethodNotAllowed(allowed):
+            return errors.method_not_allowed(exchange.method, ", ".join(allowed))
+        case NotServed(sentence):
+            return errors.not_served(sentence)
+        case _:
+            return errors.not_found(exchange.path)
 
 
-def _api_key(exchange: Exchange) -> Secret:
-    key = bearer(exchange.header(b"authorization"))
+def _written(exchange: Exchange, found: Found) -> Format:
+    """Tell in whose words to answer; a path that is none is answered as its neighbours are."""
+    if isinstance(found, Route):
+        return spoken(found.endpoint, dict(exchange.headers))
+    path = exchange.raw_path
+    if path.startswith((b"/v1beta", b"/v1alpha", b"/upload/", b"/ws/")) or (
+        path.startswith(b"/v1/models/") and b":" in path
+    ):
+        return Format.GEMINI
+    return Format.ANTHROPIC if path.startswith(b"/v1/messages") else Format.OPENAI
+
+
+def _api_key(exchange: Exchange, route: Route) -> Secret:
+    endpoint = route.endpoint
+    # Nearly always where the family's own SDK puts it, and then nothing else is looked at.
+    key = bearer(exchange.header(b"authorization")) if endpoint.keys[0] is KeyIn.BEARER else ""
+    key = key or find_key(endpoint, exchange.headers, exchange.query)
     if not key:
-        raise errors.api_key_missing()
+        raise errors.api_key_missing(endpoint.keys[0])
     if len(key) > _LONGEST_KEY or not key.isascii():
         raise errors.api_key_malformed()
     return Secret(key)

@@ -1,32 +1,38 @@
 """Walks a plan: one attempt after another until a candidate's answer has begun, or none is left.
 
-The law: nothing here has been seen by the client. An answer counts as begun when its first body byte is here, so that an
-upstream that breaks or stalls before it can still be passed over. What a failure means is decided in `failover`; when nothing
-is left, the last answer that an upstream gave is the client's, not one made up here.
+The law: nothing here has been seen by the client. What a failure means is decided in `failover`; when nothing is left, the
+last answer that an upstream gave is the client's, not one made up here. A candidate that cannot be asked for what is wanted
+is passed over, and no attempt is told of it.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay_svc import errors, provider_error
+from relay_svc import errors, outbound, provider_error
+from relay_svc.beginning import Beginning, Begun, Refused
+from relay_svc.deadlines import Deadlines
 from relay_svc.errors import HttpRefusal
-from relay_svc.failover import Failure, Kind, Verdict, decide
-from relay_svc.headers import to_upstream
-from relay_svc.payload import Payload
+from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, judge, shown_status
+from relay_svc.inbound import Inbound
+from relay_svc.operations import Format
+from relay_svc.outbound import Outbound, Passed
 from relay_svc.plan import Candidate, Plan, Result, Routers, TimeLimits
+from relay_svc.providers.coze.runs import RunIds
 from relay_svc.record import Attempt, Record, now
+from relay_svc.refusals import all_passed, log_passed
+from relay_svc.retry_after import retry_after
+from relay_svc.retry_budget import RetryBudget
 from relay_svc.upstream import (
     BrokenAnswer,
-    ConnectFailed,
     ConnectTimeout,
     ReadTimeout,
     Upstream,
     UpstreamAnswer,
     UpstreamFailure,
-    UpstreamRequest,
 )
 from trunkline.telemetry import get_logger
 
@@ -38,7 +44,8 @@ MAX_ERROR: Final = 256 << 10
 """Most bytes of an upstream's error that are kept; what is longer is cut."""
 _ERROR_LIMIT: Final = 5.0
 """Seconds that the body of an error is waited for: the next candidate is waiting too."""
-_PATH: Final = "/chat/completions"
+_LONGEST_WAIT: Final = 2.0
+"""Longest wait, in seconds, for an upstream that is the only one left and asks to be left alone; once a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,128 +55,187 @@ class Policy:
     limits: TimeLimits
     retry_window: float
     """Seconds since the request came after which no further candidate is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A good answer whose first bytes are here."""
-
-    attempt: Attempt
-    answer: UpstreamAnswer
-    chunk: bytes
+    budget: RetryBudget
+    run_ids: RunIds | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """An upstream's error, whole."""
+    """An upstream's error, whole; `written` is its format."""
 
     status: int
     headers: Headers
     body: bytes
+    written: Format
+    candidate: Candidate
 
 
 class Walk:
     """One request's way through its plan."""
 
-    def __init__(self, upstream: Upstream, routers: Routers, policy: Policy, record: Record, plan: Plan) -> None:
+    def __init__(
+        self, upstream: Upstream, routers: Routers, deadlines: Deadlines, policy: Policy, record: Record, plan: Plan
+    ) -> None:
         """Take the ports, the bounds and the plan."""
-        self._upstream, self._routers, self._policy = upstream, routers, policy
+        self._upstream, self._routers, self._deadlines, self._policy = upstream, routers, deadlines, policy
         self._record, self._plan = record, plan
+        self._passed: list[Passed] = []
+        self._waited = False
         self.current: Attempt | None = None
         """The attempt under way, or the last."""
 
-    async def begin(self, payload: Payload, client_headers: Iterable[tuple[bytes, bytes]]) -> Begun | ErrorAnswer:
+    async def begin(self, inbound: Inbound, client_headers: Headers) -> Begun | ErrorAnswer:
         """Try candidates in order. Raises HttpRefusal when no upstream gave any answer."""
         said: ErrorAnswer | None = None
-        failure = Failure(Kind.CONNECT_FAILED)
-        for number, candidate in enumerate(self._plan.candidates, 1):
-            attempt = self.current = Attempt(self._record, self._plan, candidate, number)
-            self._record.channels.append(candidate.channel_id)
-            try:
-                begun = await self._try(attempt, payload, client_headers)
-            except UpstreamFailure as error:
-                failure = _failure_of(error)
-                attempt.end(self._routers, _RESULTS[failure.kind])
-            else:
-                if isinstance(begun, Begun):
-                    return begun
-                if begun.status >= 400:  # noqa: PLR2004 - HTTP; a redirect is no answer
-                    said = begun
-                failure = self._read_error(attempt, begun)
-                attempt.end(self._routers, Result.UPSTREAM_ERROR)
-            if self._stops(failure, candidate):
+        failure: Failure | None = None
+        around = outbound.Around(
+            self._record.request_id,
+            client_headers,
+            int(time.time()),
+            self._plan.api_key_id,
+            self._policy.limits,
+            self._policy.run_ids,
+        )
+        self._policy.budget.request(now())
+        left = list(range(len(self._plan.candidates)))
+        while left:
+            place = left.pop(0)
+            candidate = self._plan.candidates[place]
+            out = self._out(candidate, inbound, around)
+            if out is None:
+                continue
+            met = await self._attempt(candidate, out)
+            if isinstance(met, Begun):
+                return met
+            failure, answer = met
+            said = answer or said
+            if not await self._goes_on(failure, candidate, place, left):
                 break
+        if failure is None:
+            raise all_passed(self._passed, inbound)
+        self._policy.budget.failed(now(), len(self._record.channels) - 1)
         if failure.kind is Kind.READ_TIMEOUT or said is None:
             raise _made_up(failure)
         return said
 
-    async def _try(
-        self, attempt: Attempt, payload: Payload, client_headers: Iterable[tuple[bytes, bytes]]
-    ) -> Begun | ErrorAnswer:
-        request = self._request(attempt.candidate, payload, client_headers)
+    def _out(self, candidate: Candidate, inbound: Inbound, around: outbound.Around) -> Outbound | None:
+        if candidate.key_id and candidate.key is None:
+            log.error("router sent no channel key: the relay's token lacks the scope `credentials`")
+            raise errors.internal()
+        out = outbound.outbound(candidate, inbound, around)
+        if isinstance(out, Passed):
+            log_passed(out, candidate.channel_id, self._record.request_id)
+            self._passed.append(out)
+            return None
+        return out
+
+    async def _attempt(self, candidate: Candidate, out: Outbound) -> Begun | tuple[Failure, ErrorAnswer | None]:
+        number = len(self._record.channels) + 1
+        attempt = self.current = Attempt(self._record, self._plan, candidate, number)
+        self._record.channels.append(candidate.channel_id)
+        try:
+            met = await self._try(attempt, out)
+        except UpstreamFailure as error:
+            failure = _failure_of(error)
+            attempt.end(self._routers, _RESULTS[failure.kind])
+            return failure, None
+        if isinstance(met, Begun):
+            return met
+        failure, answer = met
+        attempt.code = failure.code or failure.type
+        attempt.end(self._routers, _RESULTS.get(failure.kind, Result.UPSTREAM_ERROR))
+        return failure, answer
+
+    async def _try(self, attempt: Attempt, out: Outbound) -> Begun | tuple[Failure, ErrorAnswer | None]:
         started = now()
         answer: UpstreamAnswer | None = None
         kept = False
         try:
-            answer = await self._upstream.send(request)
+            answer = await self._upstream.send(out.request)
             attempt.status = answer.status
             if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
-                return await _error_answer(answer)
-            chunk = await answer.read()
-            attempt.first_byte = now()
-            kept = True
-            return Begun(attempt, answer, chunk)
+                return await self._error(attempt, out, answer)
+            left = out.request.limits.first_byte - (now() - started)
+            met = await Beginning(answer, out, self._deadlines).read(left)
+            if isinstance(met, Begun):
+                attempt.first_byte = now()
+                met.attempt = attempt
+                kept = True
+                return met
+            return _refused(attempt, met)
         finally:
             self._record.upstream_wait += now() - started
             if answer is not None and not kept:
                 await answer.aclose()
 
-    def _request(
-        self, candidate: Candidate, payload: Payload, client_headers: Iterable[tuple[bytes, bytes]]
-    ) -> UpstreamRequest:
-        if candidate.key_id and candidate.key is None:
-            log.error("router sent no channel key: the relay's token lacks the scope `credentials`")
-            raise errors.internal()
-        try:
-            body = payload.addressed_to(candidate.upstream_model, candidate.parameter_overrides)
-        except ValueError as fault:
-            log.error(  # noqa: TRY400 - the channel's fault, not a traceback's
-                "parameter overrides are no JSON object", channel_id=candidate.channel_id
-            )
-            raise ConnectFailed("parameter overrides") from fault
-        key = candidate.key.reveal() if candidate.key else None
-        return UpstreamRequest(
-            candidate.base_url.rstrip("/") + _PATH,
-            to_upstream(client_headers, self._record.request_id, key, candidate.header_overrides),
-            body,
-            candidate.limits.over(self._policy.limits),
+    async def _error(
+        self, attempt: Attempt, out: Outbound, answer: UpstreamAnswer
+    ) -> tuple[Failure, ErrorAnswer | None]:
+        body = await _error_body(answer)
+        code, type_ = provider_error.read(body)
+        failure = Failure(Kind.ANSWERED, answer.status, code, type_, retry_after(answer.headers, body, time.time()))
+        if answer.status < 400:  # noqa: PLR2004 - HTTP; a redirect is no answer
+            return failure, None
+        return failure, ErrorAnswer(answer.status, answer.headers, body, out.call.format, attempt.candidate)
+
+    async def _goes_on(self, failure: Failure, candidate: Candidate, place: int, left: list[int]) -> bool:
+        """Settle who is next; `left` are the places of those not tried yet."""
+        spent = now() - self._record.start
+        if spent > self._policy.retry_window or not self._policy.budget.allows(now()):
+            return False
+        judgement = self._judge(failure, candidate, left, self._policy.retry_window - spent)
+        candidates = self._plan.candidates
+        match judgement.verdict:
+            case Verdict.NEXT:
+                left[:] = [other for other in left if candidates[other].channel_id != candidate.channel_id]
+            case Verdict.OTHER_KEY:
+                left.sort(key=lambda other: candidates[other].channel_id != candidate.channel_id)
+            case Verdict.WAIT:
+                self._waited = True
+                await asyncio.sleep(judgement.wait)
+                left.insert(0, place)
+            case _:
+                return False
+        return True
+
+    def _judge(self, failure: Failure, candidate: Candidate, left: Sequence[int], remaining: float) -> Judgement:
+        channels = [self._plan.candidates[other].channel_id for other in left]
+        keys = channels.count(candidate.channel_id)
+        return judge(
+            failure,
+            Around(
+                len(channels) - keys,
+                keys,
+                0.0 if self._waited else min(_LONGEST_WAIT, remaining),
+                candidate.repeat_after_timeout,
+            ),
         )
 
-    def _read_error(self, attempt: Attempt, said: ErrorAnswer) -> Failure:
-        code, type_ = provider_error.read(said.body)
-        attempt.code = code or type_
-        return Failure(Kind.ANSWERED, said.status, code, type_)
 
-    def _stops(self, failure: Failure, candidate: Candidate) -> bool:
-        if now() - self._record.start > self._policy.retry_window:
-            return True
-        return decide(failure, repeat_after_timeout=candidate.repeat_after_timeout) is Verdict.STOP
+def _refused(attempt: Attempt, refused: Refused) -> tuple[Failure, ErrorAnswer | None]:
+    """A success that holds an error, or no answer."""
+    failure = refused.failure
+    if failure.kind is not Kind.ANSWERED:
+        return failure, None
+    headers = [(b"content-type", b"application/json")]
+    return failure, ErrorAnswer(shown_status(failure), headers, refused.body, refused.written, attempt.candidate)
 
 
-async def _error_answer(answer: UpstreamAnswer) -> ErrorAnswer:
+async def _error_body(answer: UpstreamAnswer) -> bytes:
     """Read an error whole; one whose body breaks off or stalls is kept as far as it came."""
     body = bytearray()
     with contextlib.suppress(UpstreamFailure, TimeoutError):
         async with asyncio.timeout(_ERROR_LIMIT):
             while len(body) < MAX_ERROR and (chunk := await answer.read()):
                 body += chunk
-    return ErrorAnswer(answer.status, answer.headers, bytes(body[:MAX_ERROR]))
+    return bytes(body[:MAX_ERROR])
 
 
 _RESULTS: Final = {
     Kind.CONNECT_FAILED: Result.CONNECT_FAILED,
     Kind.CONNECT_TIMEOUT: Result.CONNECT_TIMEOUT,
     Kind.READ_TIMEOUT: Result.READ_TIMEOUT,
+    Kind.STALLED: Result.READ_TIMEOUT,
     Kind.BROKEN_ANSWER: Result.BROKEN_ANSWER,
 }
 
@@ -187,8 +253,10 @@ def _failure_of(error: UpstreamFailure) -> Failure:
 
 
 def _made_up(failure: Failure) -> HttpRefusal:
-    if failure.kind is Kind.READ_TIMEOUT:
-        return errors.upstream_timeout()
-    if failure.kind is Kind.ANSWERED:  # with nothing that a client could use
-        return errors.upstream_redirects()
-    return errors.upstream_broken() if failure.kind is Kind.BROKEN_ANSWER else errors.upstream_unreachable()
+    made: dict[Kind, Callable[[], HttpRefusal]] = {
+        Kind.READ_TIMEOUT: errors.upstream_timeout,
+        Kind.STALLED: errors.upstream_timeout,
+        Kind.ANSWERED: errors.upstream_redirects,  # with nothing that a client could use
+        Kind.BROKEN_ANSWER: errors.upstream_broken,
+    }
+    return made.get(failure.kind, errors.upstream_unreachable)()

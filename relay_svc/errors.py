@@ -1,24 +1,21 @@
 """Every error that the relay itself says to a client, and the shape it says it in.
 
-The law: one table from reason to HTTP status, one place that writes the body. The body is what the official SDKs read,
-`{"error": {"message", "type", "param", "code"}}`, with `code` OpenAI's own word where there is one and the reason in lower
-case otherwise; our `reason`, `revision` and `request_id` stand beside it. An upstream's error is not made here: it is passed
-on as it came.
+The law: one table from reason to HTTP status, and `docs/errors.md` says the same. `code` is OpenAI's own word where there is
+one and the reason in lower case otherwise; how a body is written for each family of clients is in `envelopes`. An upstream's
+error is not made here: it is passed on as it came.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
+from relay_svc.envelopes import Told, envelope
+from relay_svc.operations import Format
 from relay_svc.plan import PickRefused
 from trunkline.errors import Reason
 
 Headers = list[tuple[bytes, bytes]]
 
-INVALID_REQUEST: Final = "invalid_request_error"
-SERVER_ERROR: Final = "server_error"
 _RETRY_AFTER: Final = 1
 """Seconds after which what cannot be said now may be asked again."""
 
@@ -50,19 +47,16 @@ class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
         self.headers = list(headers)
         self.revision: str | None = None
 
-    def body(self, request_id: str) -> bytes:
-        """Write the error as OpenAI's clients read it."""
-        error: dict[str, object] = {
-            "message": str(self),
-            "type": INVALID_REQUEST if self.status < 500 else SERVER_ERROR,  # noqa: PLR2004 - HTTP
-            "param": self.param,
-            "code": self.code,
-            "reason": self.reason,
-            "request_id": request_id,
-        }
-        if self.revision is not None:
-            error["revision"] = int(self.revision) if self.revision.isdigit() else self.revision
-        return msgspec.json.encode({"error": error})
+    def body(self, request_id: str, written: Format = Format.OPENAI_CHAT) -> bytes:
+        """Write the error as the clients of a format read it."""
+        return envelope(written, self.told(request_id))
+
+    def told(self, request_id: str) -> Told:
+        """Give what is told."""
+        revision: int | str | None = self.revision
+        if isinstance(revision, str) and revision.isdigit():
+            revision = int(revision)
+        return Told(self.status, self.reason, str(self), self.code, self.param, request_id, revision)
 
     def all_headers(self) -> Headers:
         """Give the headers that go with the status."""
@@ -129,10 +123,10 @@ def routers_unreachable() -> HttpRefusal:
     return HttpRefusal(503, "ROUTER_UNREACHABLE", "no router answered in time: try again", retry=True)
 
 
-def api_key_missing() -> HttpRefusal:
-    """No bearer token."""
-    message = "give an API key in the header `Authorization: Bearer …`"
-    return HttpRefusal(401, "API_KEY_MISSING", message, code="invalid_api_key")
+def api_key_missing(place: str = "authorization") -> HttpRefusal:
+    """No key where the clients of this path put it."""
+    header = "Authorization: Bearer …" if place == "authorization" else f"{place}: …"
+    return HttpRefusal(401, "API_KEY_MISSING", f"give an API key in the header `{header}`", code="invalid_api_key")
 
 
 def api_key_malformed() -> HttpRefusal:
@@ -168,6 +162,11 @@ def not_found(path: str) -> HttpRefusal:
     return HttpRefusal(404, "PATH_UNKNOWN", f"no such path: {path[:128]}", code="unknown_url")
 
 
+def not_served(sentence: str) -> HttpRefusal:
+    """A path that providers know and the relay does not serve yet."""
+    return HttpRefusal(404, "PATH_NOT_SERVED", sentence, code="unknown_url")
+
+
 def method_not_allowed(method: str, allowed: str) -> HttpRefusal:
     """A path that takes another method."""
     message = f"this path takes {allowed}, not {method}"
@@ -178,6 +177,33 @@ def no_such_model(model: str) -> HttpRefusal:
     """A model that this key may not use, or that is none."""
     message = f"the model {model[:128]!r} does not exist or is not served for this API key"
     return HttpRefusal(404, Reason.MODEL_UNKNOWN, message, code="model_not_found", param="model")
+
+
+def not_offered(model: str, operation: str) -> HttpRefusal:
+    """No candidate knows the operation, nor anything that it could be translated to."""
+    message = f"no channel for the model {model[:128]!r} offers {operation.replace('_', ' ')}"
+    return HttpRefusal(400, "OPERATION_NOT_OFFERED", message, code="unsupported_operation", param="model")
+
+
+def cannot_carry(name: str) -> HttpRefusal:
+    """Something of the request has no place in the upstream's format, and without it the request would mean another."""
+    return HttpRefusal(
+        400,
+        "CANNOT_CARRY",
+        f"{name[:128]} cannot be carried into the format of any channel for this model",
+        code="unsupported_parameter",
+        param=name[:128],
+    )
+
+
+def run_unknown() -> HttpRefusal:
+    """No run of this API key's has that id; whose it is otherwise is nobody's business."""
+    return HttpRefusal(404, "RUN_UNKNOWN", "there is no such workflow run", code="run_not_found")
+
+
+def run_incomplete(missing: Iterable[str]) -> HttpRefusal:
+    """A run that would lack something; it has not been started."""
+    return HttpRefusal(400, "RUN_INCOMPLETE", f"the workflow cannot be run without: {', '.join(missing)}")
 
 
 def upstream_unreachable() -> HttpRefusal:
@@ -208,3 +234,9 @@ def deadline_exceeded() -> HttpRefusal:
 def going_down() -> HttpRefusal:
     """The relay stops and could not wait longer."""
     return HttpRefusal(503, Reason.DRAINING, "the relay is going down: try again", retry=True)
+
+
+def channels_unusable(model: str) -> HttpRefusal:
+    """Every candidate has a fault in its own set-up; the log says which."""
+    message = f"every channel for the model {model[:128]!r} has a fault in its set-up, which is logged"
+    return HttpRefusal(503, "CHANNELS_UNUSABLE", message, param="model", retry=False)

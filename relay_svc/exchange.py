@@ -96,6 +96,8 @@ class Exchange:
         "method",
         "more_body",
         "path",
+        "query",
+        "raw_path",
         "response_complete",
         "sent",
         "stalled",
@@ -104,13 +106,26 @@ class Exchange:
         "takes_chunks",
     )
 
-    def __init__(self, connection: Connection, method: str, path: str, headers: Headers) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        headers: Headers,
+        *,
+        raw_path: bytes = b"",
+        query: bytes = b"",
+    ) -> None:
         """Take a head, its names in lower case."""
         self._connection = connection
         self.method = method
         """The method."""
         self.path = path
         """The path, decoded."""
+        self.raw_path = raw_path
+        """The path as it came."""
+        self.query = query
+        """What stood behind the path; it may hold an API key, so it is logged nowhere."""
         self.headers = headers
         self._first = dict(reversed(headers))
         self._body: list[bytes] = []

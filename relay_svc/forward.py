@@ -1,16 +1,19 @@
-"""Passes an answer that has begun to the client, byte for byte, at the client's pace.
+"""Passes an answer that has begun to the client, at the client's pace: byte for byte, or as it is written anew.
 
 The law: from here on nothing is tried again. One chunk is in hand at a time: the next is read from the upstream when
-the client has taken the last. An answer that ends badly is ended visibly: an event stream by an error event and without
-`[DONE]`, any other body by a connection that breaks off before its framing is whole. An answer is never cut short in
+the client has taken the last. An answer that ends badly is ended visibly: an event stream by an error event of the client's
+own format, any other body by a connection that breaks off before its framing is whole. An answer is never cut short in
 silence.
 """
 
-from relay_svc import answers, metrics, record
-from relay_svc.attempts import Begun
+from relay_svc import metrics, record
+from relay_svc.answers import Ending
+from relay_svc.beginning import Begun
+from relay_svc.envelopes import event
 from relay_svc.errors import HttpRefusal, upstream_broken, upstream_timeout
 from relay_svc.exchange import Exchange
-from relay_svc.headers import first, to_client
+from relay_svc.headers import Headers, to_client
+from relay_svc.operations import Format
 from relay_svc.plan import Result
 from relay_svc.record import Record
 from relay_svc.upstream import ReadTimeout, UpstreamFailure
@@ -19,40 +22,61 @@ from relay_svc.upstream import ReadTimeout, UpstreamFailure
 class Forward:
     """One answer on its way."""
 
-    def __init__(self, exchange: Exchange, noted: Record, begun: Begun) -> None:
-        """Take the client's side, the record and the answer."""
-        self._exchange, self._record = exchange, noted
-        self._begun = begun
-        kind = first(begun.answer.headers, b"content-type")
-        self._watch = answers.watch(kind, first(begun.answer.headers, b"content-encoding"))
-        self.events = isinstance(self._watch, answers.EventStream)
+    def __init__(self, exchange: Exchange, noted: Record, begun: Begun, written: Format) -> None:
+        """Take the client's side, the record, the answer and the client's format."""
+        self._exchange, self._record, self._written = exchange, noted, written
+        self._begun, self._watch = begun, begun.watch
+        self.events = begun.events
         """Whether it is an event stream."""
         begun.attempt.streamed = self.events
 
     async def run(self) -> Result:
         """Pass it all on; tells how it ended. Raises ClientStalled."""
-        await self._start()
+        begun = self._begun
+        if begun.ending is not None and begun.out.whole and begun.out.watch is not None:
+            return await self._at_once(begun.given + begun.ending.rest)
+        await self._exchange.start(begun.answer.status, self._headers())
         fault: UpstreamFailure | None = None
-        answer, chunk = self._begun.answer, self._begun.chunk
-        try:
-            while chunk:
-                await self._exchange.write(self._watch.feed(chunk))
-                chunk = await answer.read()
-        except UpstreamFailure as failure:
-            fault = failure
-        self._record.usage = self._watch.usage()
-        return await self._end(fault)
+        ending = begun.ending
+        if begun.given or ending is None:
+            await self._exchange.write(begun.given)
+        if ending is None:
+            fault = await self._rest()
+            ending = self._watch.end(clean=fault is None)
+        return await self._end(ending, fault)
 
-    async def _start(self) -> None:
+    async def _rest(self) -> UpstreamFailure | None:
+        answer, exchange, watch = self._begun.answer, self._exchange, self._watch
+        try:
+            while not watch.over and (chunk := await answer.read()):
+                await exchange.write(watch.feed(chunk))
+        except UpstreamFailure as failure:
+            return failure
+        return None
+
+    async def _at_once(self, body: bytes) -> Result:
+        headers = [*self._headers(), (b"content-length", b"%d" % len(body))]
+        await self._exchange.start(self._begun.answer.status, headers)
+        await self._exchange.finish(body)
+        self._record.usage, self._record.outcome = self._watch.usage(), record.SERVED
+        return Result.SUCCESS
+
+    def _headers(self) -> Headers:
         overhead = self._record.begin_answer()
         metrics.OVERHEAD_SECONDS.observe(overhead)
+        out = self._begun.out
         headers = to_client(self._begun.answer.headers)
-        if self.events:  # it may have to end otherwise than the upstream promised
+        if out.content_type:
+            headers = [(b"content-type", out.content_type)]
+        elif self.events:  # it may have to end otherwise than the upstream promised
             headers = [pair for pair in headers if pair[0] != b"content-length"]
-        await self._exchange.start(self._begun.answer.status, headers + self._record.headers(overhead))
+        headers += self._record.headers(overhead)
+        if out.losses:
+            headers.append((b"x-trunkline-lost", out.losses.header()))
+        return headers
 
-    async def _end(self, fault: UpstreamFailure | None) -> Result:
-        ending = self._watch.end(clean=fault is None)
+    async def _end(self, ending: Ending, fault: UpstreamFailure | None) -> Result:
+        self._record.usage = self._watch.usage()
         if ending.whole:
             await self._exchange.finish(ending.rest)
             self._record.outcome = record.BROKEN if ending.told else record.SERVED
@@ -61,14 +85,16 @@ class Forward:
         timed_out = isinstance(fault, ReadTimeout)
         refusal = upstream_timeout() if timed_out else upstream_broken()
         self._record.reason = refusal.reason
-        await end_badly(self._exchange, self._record, None if ending.told else refusal, events=self.events)
+        shown = None if ending.told else refusal
+        await end_badly(self._exchange, self._record, shown, self._written, events=self.events)
         return Result.READ_TIMEOUT if timed_out else Result.BROKEN_ANSWER
 
 
-async def end_badly(exchange: Exchange, noted: Record, refusal: HttpRefusal | None, *, events: bool) -> None:
+async def end_badly(
+    exchange: Exchange, noted: Record, refusal: HttpRefusal | None, written: Format, *, events: bool
+) -> None:
     """End an answer that has begun so that nobody takes it for a whole one. Raises ClientStalled."""
     if events and refusal is not None:
-        # The blank line first: an event too large to be held back may be open.
-        await exchange.write(b"\n\ndata: " + refusal.body(noted.request_id) + b"\n\n")
+        await exchange.write(event(written, refusal.told(noted.request_id)))
     # A client that knows no chunks takes the connection's end for the answer's: it gets a reset instead.
     exchange.break_off(abort=exchange.close_delimited and not events)

@@ -78,17 +78,29 @@ _NOT_SENT_DOWN_PREFIXES: Final = (b"x-trunkline-", b"cf-", b"access-control-")
 def to_upstream(
     client: Iterable[tuple[bytes, bytes]], request_id: str, key: str | None, overrides: Mapping[str, str]
 ) -> Headers:
-    """Give the headers of an upstream request; `overrides` win over all but framing."""
-    own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode())]
-    if key:
-        own.append((b"authorization", b"Bearer " + key.encode()))
+    """Give the headers of a request to an upstream that takes a bearer token; `overrides` win over all but framing."""
+    credentials = [(b"authorization", b"Bearer " + key.encode())] if key else []
+    return with_own(client, request_id, credentials, overrides)
+
+
+def with_own(
+    client: Iterable[tuple[bytes, bytes]],
+    request_id: str,
+    credentials: Iterable[tuple[bytes, bytes]],
+    overrides: Mapping[str, str],
+) -> Headers:
+    """Give the headers of an upstream request: the client's, ours over them, `overrides` over all but framing."""
+    own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode()), *credentials]
     passed = _end_to_end(client, _sent_up)
+    replaced = {name for name, _ in own if name not in _NOT_SENT_UP}
     if overrides:
         ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
         set_here = {name for name, _ in ours}
-        passed = [pair for pair in passed if pair[0] not in set_here]
+        replaced |= set_here
         own = [pair for pair in own if pair[0] not in set_here]
         own += [pair for pair in ours if pair[0] not in _FRAMING]
+    if replaced:
+        passed = [pair for pair in passed if pair[0] not in replaced]
     passed += own
     return passed
 

@@ -146,12 +146,15 @@ class _Direct(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
-        path = _PATHS.get(self.url) or _path(self.url)
+        plain = _PATHS.get(self.url)
+        path, raw_path, query = (plain, self.url, b"") if plain else _parts(self.url)
         if path in OPERATIONS:
             self._to_asgi()
             return
         before, parser = self.cycle, self.parser
-        self.cycle = exchange = Exchange(self, parser.get_method().decode("ascii"), path, self.headers)
+        self.cycle = exchange = Exchange(
+            self, parser.get_method().decode("ascii"), path, self.headers, raw_path=raw_path, query=query
+        )
         exchange.takes_chunks = parser.get_http_version() != "1.0"
         exchange.keep_alive = exchange.takes_chunks and parser.should_keep_alive()
         if before is None or before.response_complete:
@@ -298,13 +301,16 @@ class _Direct(HttpToolsProtocol):
             self._timer = None
 
 
-_PATHS: Final = {b"/v1/chat/completions": "/v1/chat/completions"}
+_PATHS: Final = {path: path.decode() for path in (b"/v1/chat/completions", b"/v1/responses", b"/v1/messages")}
 """Paths that need no parsing: nearly every request's."""
 
 
-def _path(url: bytes) -> str:
-    path: str = httptools.parse_url(url).path.decode("ascii")
-    return unquote(path) if "%" in path else path
+def _parts(url: bytes) -> tuple[str, bytes, bytes]:
+    """Give the path decoded, the path as it came, and the query."""
+    parsed = httptools.parse_url(url)
+    raw: bytes = parsed.path
+    path = raw.decode("latin-1")
+    return unquote(path) if "%" in path else path, raw, parsed.query or b""
 
 
 def _answer(status: bytes, code: bytes, message: bytes) -> bytes:

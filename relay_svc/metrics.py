@@ -33,6 +33,11 @@ ATTEMPTS: Final = Counter("trunkline_relay_attempts_total", "Attempts on candida
 IN_FLIGHT: Final = tally.Gauge(
     "trunkline_relay_in_flight_requests", "Requests being served.", multiprocess_mode="livesum"
 )
+LOST: Final = Counter(
+    "trunkline_relay_lost_total",
+    "Things of requests and answers that a translation could not carry, by name; members that nobody knows are one name.",
+    ["name"],
+)
 CLIENTS_GONE: Final = Counter("trunkline_relay_clients_gone_total", "Clients that left before their answer ended.")
 PICK_SECONDS: Final = Histogram(
     "trunkline_relay_pick_seconds",
@@ -96,3 +101,9 @@ def requests(outcome: str, status: int) -> Counter:
 def attempts(result: str) -> Counter:
     """Give the count of attempts that ended so."""
     return ATTEMPTS.labels(result)
+
+
+@lru_cache(maxsize=1024)
+def lost(name: str) -> Counter:
+    """Give the count of what was lost under a name of the dialects' own."""
+    return LOST.labels(name)

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`: what this key may use, as OpenAI's clients read it.
+"""`GET /v1/models` and `GET /v1/models/{id}`: what this key may use, as each family's clients read it.
 
 The law: the router decides. A model declared as a wildcard is none that a client could name, so it is not listed;
 asking for one model by name finds it through its wildcard.
@@ -6,16 +6,20 @@ asking for one model by name finds it through its wildcard.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
 from relay_svc import errors, record
 from relay_svc.exchange import Exchange
+from relay_svc.operations import Format
 from relay_svc.plan import Model, Models, PickRefused, PicksOverloaded, Routers, RoutersUnreachable
 from relay_svc.record import Record, now
 from trunkline.secret import Secret
 
 _WILDCARD = "*"
+_PREFIX: Final = "models/"
+"""Before Gemini's names."""
 
 
 class ModelList:
@@ -25,18 +29,20 @@ class ModelList:
         """Take the routers, and the longest wait for them in seconds."""
         self._routers, self._time_limit = routers, time_limit
 
-    async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, wanted: str) -> None:
+    async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, wanted: str, written: Format) -> None:
         """List the models, or show the one wanted. Raises HttpRefusal."""
         noted.body_end = now()
         listed = await self._models(api_key, noted.client_address)
+        wanted = wanted.removeprefix(_PREFIX)
         if wanted:
             model = _find(listed.models, wanted)
             if model is None:
                 raise errors.no_such_model(wanted)
-            body = _shown(wanted, model)
+            body = _SHOWN.get(written, _openai)(wanted, model)
         else:
-            plain = [_shown(model.name, model) for model in listed.models if not model.name.endswith(_WILDCARD)]
-            body = {"object": "list", "data": plain}
+            plain = [model for model in listed.models if not model.name.endswith(_WILDCARD)]
+            shown = [_SHOWN.get(written, _openai)(model.name, model) for model in plain]
+            body = _LISTED.get(written, _openai_list)(shown)
         headers = noted.headers(noted.begin_answer())
         headers += [(b"content-type", b"application/json"), (b"x-trunkline-revision", b"%d" % listed.revision)]
         noted.outcome = record.SERVED
@@ -66,6 +72,32 @@ def _find(models: Iterable[Model], wanted: str) -> Model | None:
     return best
 
 
-def _shown(name: str, model: Model) -> dict[str, object]:
+def _openai(name: str, model: Model) -> dict[str, Any]:
     # `created` is required by OpenAI's shape and known to nobody here.
     return {"id": name, "object": "model", "created": 0, "owned_by": ",".join(model.providers) or "trunkline"}
+
+
+def _anthropic(name: str, _model: Model) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+
+
+def _gemini(name: str, _model: Model) -> dict[str, Any]:
+    methods = ["generateContent", "streamGenerateContent"]
+    return {"name": _PREFIX + name, "displayName": name, "supportedGenerationMethods": methods}
+
+
+def _openai_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"object": "list", "data": shown}
+
+
+def _anthropic_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+    return {"data": shown, "has_more": False, "first_id": first, "last_id": last}
+
+
+def _gemini_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"models": shown}
+
+
+_SHOWN: Final = {Format.ANTHROPIC: _anthropic, Format.GEMINI: _gemini}
+_LISTED: Final = {Format.ANTHROPIC: _anthropic_list, Format.GEMINI: _gemini_list}

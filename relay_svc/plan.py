@@ -7,7 +7,7 @@ msgspec.Struct, made in 0.2 µs where a frozen dataclass takes as much for two f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -102,6 +102,8 @@ class Candidate:
     """A JSON object, or a list of operations (see `trunkline.parameter_overrides`), or empty."""
     limits: ChannelLimits = NO_LIMITS
     shaping: Shaping = NO_SHAPING
+    ways: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """How it is asked for each operation, kept by `outbound`: as many as endpoints, twice over or thrice."""
 
     @property
     def repeat_after_timeout(self) -> bool:

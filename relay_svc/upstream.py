@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay_svc.plan import TimeLimits
+from trunkline.secret import Secret
 
 
 class UpstreamFailure(Exception):  # noqa: N818 - the root of the tree above
@@ -44,6 +45,8 @@ class UpstreamRequest:
     headers: list[tuple[bytes, bytes]] = field(repr=False)  # a credential is among them
     body: bytes = field(repr=False)
     limits: TimeLimits
+    proxy: Secret | None = None
+    """The URL of the proxy to go through."""
 
 
 class UpstreamAnswer(Protocol):

@@ -24,6 +24,7 @@ from relay_svc.upstream import (
     UpstreamFailure,
     UpstreamRequest,
 )
+from trunkline.secret import Secret
 
 _KEEP_ALIVE: Final = 30.0
 """Seconds that an idle connection is kept: less than common servers keep theirs, so that few go stale."""
@@ -34,14 +35,18 @@ _DIALLED: Final = "connection.connect_tcp.started"
 class Httpx2Upstream:
     """Sends requests through one pool."""
 
-    def __init__(self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, max_connections: int, max_idle: int, tls: ssl.SSLContext | None = None, proxy: Secret | None = None
+    ) -> None:
         """Open no connection yet; `max_connections` bounds them over all upstreams, `max_idle` those kept for reuse.
 
-        `tls` takes the place of the context that trusts this system's authorities.
+        `tls` takes the place of the context that trusts this system's authorities; `proxy` is the URL of a proxy to go
+        through, by CONNECT or SOCKS5.
         """
         self._transport = httpx2.AsyncHTTPTransport(
             verify=tls or True,
             trust_env=False,
+            proxy=httpx2.Proxy(proxy.reveal()) if proxy is not None else None,
             limits=httpx2.Limits(
                 max_connections=max_connections, max_keepalive_connections=max_idle, keepalive_expiry=_KEEP_ALIVE
             ),

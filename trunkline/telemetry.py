@@ -23,6 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 DISTRIBUTOR: Final = "[Distributor]"
 CACHE_RETRY: Final = "[CacheRetry]"
 CACHE_FALLBACK: Final = "[CacheFallback]"
+ASYNC: Final = "[Async]"
 
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -270,7 +270,7 @@ async def test_a_channel_without_a_key_is_sent_none(bench: Bench) -> None:
         {"header_overrides": {"x-bad": "a\r\nb: c"}},
         {"header_overrides": {"x bad": "a"}},
         {"key": "sk-\n"},
-        {"parameter_overrides_json": "[]"},
+        {"parameter_overrides_json": "3"},
     ],
     ids=["no url", "not http", "no such host", "line end in header", "no header name", "line end in key", "no object"],
 )

@@ -191,7 +191,7 @@ async def test_trailers_are_no_headers(bench: Bench) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/images/edits", 404),
         ("POST", "/v1/chat/completions/", 404),
         ("GET", "/v1/chat/completions", 405),
         ("DELETE", "/v1/models/m", 405),

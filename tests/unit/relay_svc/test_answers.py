@@ -5,8 +5,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_svc.answers import MAX_HELD, EventStream, PlainBody, watch
+from relay_svc.answers import MAX_HELD, EventStream, PlainBody
+from relay_svc.operations import Format
 from relay_svc.plan import NO_USAGE, Usage
+from relay_svc.watches import watch
 
 EVENT = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
 FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -116,6 +118,6 @@ def test_no_tail_makes_it_raise(tail: bytes) -> None:
 
 def test_a_compressed_stream_is_not_judged_by_its_events() -> None:
     """Its bytes cannot be read here."""
-    assert isinstance(watch(b"text/event-stream; charset=utf-8", b""), EventStream)
-    assert isinstance(watch(b"text/event-stream", b"gzip"), PlainBody)
-    assert isinstance(watch(b"application/json", b""), PlainBody)
+    assert isinstance(watch(Format.OPENAI_CHAT, b"text/event-stream; charset=utf-8", b""), EventStream)
+    assert isinstance(watch(Format.OPENAI_CHAT, b"text/event-stream", b"gzip"), PlainBody)
+    assert isinstance(watch(Format.OPENAI_CHAT, b"application/json", b""), PlainBody)

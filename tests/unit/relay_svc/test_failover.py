@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_svc.failover import CALLER_FAULTS, UPSTREAM_FAULTS, Failure, Kind, Verdict, decide
+from relay_svc.failover import (
+    CALLER_FAULTS,
+    UPSTREAM_FAULTS,
+    Around,
+    Failure,
+    Judgement,
+    Kind,
+    Verdict,
+    classify,
+    decide,
+    judge,
+)
+from relay_svc.failure_words import FailureClass, class_of, words_twice
 
 NEXT, STOP = Verdict.NEXT, Verdict.STOP
 
@@ -60,3 +72,99 @@ def test_no_code_blames_both() -> None:
     """The two lists are apart, and in lower case."""
     assert not UPSTREAM_FAULTS & CALLER_FAULTS
     assert all(code == code.lower() for code in UPSTREAM_FAULTS | CALLER_FAULTS)
+    assert words_twice() == []
+
+
+# ---------------------------------------------------------------- classes
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Failure(Kind.CONNECT_FAILED), FailureClass.UNREACHABLE),
+        (Failure(Kind.CONNECT_TIMEOUT), FailureClass.TIMEOUT_BEFORE_SEND),
+        (Failure(Kind.READ_TIMEOUT), FailureClass.TIMEOUT_AFTER_SEND),
+        (Failure(Kind.STALLED), FailureClass.STALLED),
+        (Failure(Kind.BROKEN_ANSWER), FailureClass.BROKEN_ANSWER),
+        (Failure(Kind.ANSWERED, 503), FailureClass.TRANSIENT),
+        (Failure(Kind.ANSWERED, 529, "", "overloaded_error"), FailureClass.TRANSIENT),
+        (Failure(Kind.ANSWERED, 302), FailureClass.TRANSIENT),
+        (Failure(Kind.ANSWERED, 500, "invalid_value"), FailureClass.TRANSIENT),
+        (Failure(Kind.ANSWERED, 429), FailureClass.RATE_LIMIT),
+        (Failure(Kind.ANSWERED, 429, "insufficient_quota"), FailureClass.QUOTA),
+        (Failure(Kind.ANSWERED, 429, "1113"), FailureClass.QUOTA),
+        (Failure(Kind.ANSWERED, 403, "AccountOverdueError"), FailureClass.QUOTA),
+        (Failure(Kind.ANSWERED, 429, "Throttling.AllocationQuota"), FailureClass.RATE_LIMIT),
+        (Failure(Kind.ANSWERED, 401), FailureClass.CREDENTIAL),
+        (Failure(Kind.ANSWERED, 400, "API_KEY_INVALID"), FailureClass.CREDENTIAL),
+        (Failure(Kind.ANSWERED, 404, "InvalidEndpointOrModel.NotFound"), FailureClass.MODEL_MISSING),
+        (Failure(Kind.ANSWERED, 400, "DeploymentNotFound"), FailureClass.MODEL_MISSING),
+        (Failure(Kind.ANSWERED, 400, "FAILED_PRECONDITION"), FailureClass.REGION),
+        (Failure(Kind.ANSWERED, 413), FailureClass.TOO_LARGE),
+        (Failure(Kind.ANSWERED, 400), FailureClass.CALLER),
+        (Failure(Kind.ANSWERED, 400, "1301"), FailureClass.POLICY),
+        (Failure(Kind.ANSWERED, 200, "coze_4100"), FailureClass.CREDENTIAL),
+        (Failure(Kind.ANSWERED, 200, "coze_4000"), FailureClass.CALLER),
+        (Failure(Kind.ANSWERED, 200, "coze_999"), FailureClass.TRANSIENT),
+        (Failure(Kind.ANSWERED, 200, "minimax_1008"), FailureClass.QUOTA),
+    ],
+)
+def test_a_failure_is_classed_by_its_code_before_its_status(failure: Failure, kind: FailureClass) -> None:
+    """OpenAI, Anthropic, Google, Azure, DashScope, Volcengine, Zhipu, MiniMax, Coze."""
+    assert classify(failure) is kind
+
+
+LIMITED = Failure(Kind.ANSWERED, 429, retry_after=2.0)
+
+
+@pytest.mark.parametrize(
+    ("failure", "around", "judgement"),
+    [
+        (LIMITED, Around(1, keys=1, patience=5), Judgement(FailureClass.RATE_LIMIT, Verdict.OTHER_KEY)),
+        (LIMITED, Around(1, patience=5), Judgement(FailureClass.RATE_LIMIT, Verdict.NEXT)),
+        (LIMITED, Around(0, patience=5), Judgement(FailureClass.RATE_LIMIT, Verdict.WAIT, 2.0)),
+        (LIMITED, Around(0, patience=1), Judgement(FailureClass.RATE_LIMIT, Verdict.STOP)),
+        (Failure(Kind.ANSWERED, 503), Around(0, patience=1), Judgement(FailureClass.TRANSIENT, Verdict.WAIT, 0.5)),
+        (Failure(Kind.ANSWERED, 401), Around(0, keys=1), Judgement(FailureClass.CREDENTIAL, Verdict.OTHER_KEY)),
+        (Failure(Kind.ANSWERED, 401), Around(0, patience=9), Judgement(FailureClass.CREDENTIAL, Verdict.STOP)),
+        (Failure(Kind.ANSWERED, 404), Around(0, keys=1), Judgement(FailureClass.MODEL_MISSING, Verdict.STOP)),
+        (Failure(Kind.STALLED), Around(1), Judgement(FailureClass.STALLED, Verdict.NEXT)),
+        (Failure(Kind.READ_TIMEOUT), Around(1, keys=1), Judgement(FailureClass.TIMEOUT_AFTER_SEND, Verdict.STOP)),
+        (Failure(Kind.ANSWERED, 400), Around(9, keys=9, patience=9), Judgement(FailureClass.CALLER, Verdict.STOP)),
+    ],
+)
+def test_what_follows_is_the_first_that_can_be_done(failure: Failure, around: Around, judgement: Judgement) -> None:
+    """Another key, another candidate, a bounded wait, or nothing."""
+    assert judge(failure, around) == judgement
+
+
+FAILURES = st.builds(
+    Failure,
+    st.sampled_from(Kind),
+    st.integers(200, 599),
+    st.sampled_from(["", "insufficient_quota", "invalid_value", "coze_4100"]) | st.text(max_size=8),
+    st.text(max_size=8),
+    st.none() | st.floats(0, 1e6),
+)
+
+
+@given(FAILURES, st.integers(0, 3), st.integers(0, 3), st.floats(0, 60), st.booleans())
+def test_nothing_is_done_that_cannot_be(
+    failure: Failure, candidates: int, keys: int, patience: float, repeat: bool
+) -> None:
+    """And with candidates left the shorter question has the same answer, but for the other key."""
+    judged = judge(failure, Around(candidates, keys, patience, repeat))
+    assert judged.verdict is not Verdict.NEXT or candidates
+    assert judged.verdict is not Verdict.OTHER_KEY or keys
+    assert 0 <= judged.wait <= patience
+    assert decide(failure, repeat_after_timeout=repeat) in (NEXT, STOP)
+    if candidates and judged.verdict is not Verdict.OTHER_KEY:
+        assert judged.verdict is decide(failure, repeat_after_timeout=repeat)
+
+
+def test_a_word_with_dots_is_looked_up_whole_and_then_by_its_beginning() -> None:
+    """Alibaba's and Volcengine's words."""
+    assert class_of("Throttling.RateQuota") is FailureClass.RATE_LIMIT
+    assert class_of("Model.AccessDenied") is FailureClass.MODEL_MISSING
+    assert class_of("nothing.known") is None
+    assert class_of("") is None

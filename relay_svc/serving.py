@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: the way of one request.
+"""The way of one request, whatever it asks.
 
     head → API key → body → model → plan → attempts → answer → outcome
 
@@ -8,17 +8,23 @@ router, its connection is let go, and the request has its one log line.
 
 from dataclasses import dataclass
 
-from relay_svc import errors, metrics, payload, record
-from relay_svc.attempts import Begun, Policy, Walk
+from relay_svc import errors, metrics, record
+from relay_svc.attempts import ErrorAnswer, Policy, Walk
+from relay_svc.beginning import Begun
 from relay_svc.deadlines import Deadlines
+from relay_svc.endpoints import Route
 from relay_svc.exchange import Exchange
 from relay_svc.forward import Forward, end_badly
-from relay_svc.headers import to_client
-from relay_svc.payload import Payload, PayloadFault
+from relay_svc.inbound import Inbound
+from relay_svc.multipart import FormFault
+from relay_svc.payload import PayloadFault
 from relay_svc.plan import Asked, PickRefused, PicksOverloaded, Plan, Result, Routers, RoutersUnreachable
+from relay_svc.providers import Adapter
 from relay_svc.record import Record, now
+from relay_svc.refusals import shown_error
 from relay_svc.upstream import Upstream
 from trunkline.secret import Secret
+from trunkline.telemetry import ASYNC, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +39,18 @@ class Bounds:
     total_timeout: float
 
 
-class ChatCompletions:
-    """Serves chat completions."""
+class Serving:
+    """Serves whatever a router must be asked a channel for."""
 
     def __init__(self, routers: Routers, upstream: Upstream, deadlines: Deadlines, bounds: Bounds) -> None:
         """Take the ports, the deadlines that a drain may bring forward, and the bounds."""
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
 
-    async def serve(self, exchange: Exchange, noted: Record, api_key: Secret) -> None:
+    async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         """Serve one request. Raises HttpRefusal before anything was sent, ClientStalled."""
         body = await self._body(exchange, noted)
-        request = _parsed(body, noted)
-        await self._route(exchange, noted, api_key, request)
+        inbound = _read(exchange, noted, route, body)
+        await self._route(exchange, noted, api_key, inbound)
 
     async def _body(self, exchange: Exchange, noted: Record) -> bytes:
         if exchange.header(b"content-encoding") not in (b"", b"identity"):
@@ -54,31 +60,29 @@ class ChatCompletions:
         noted.bytes_in = len(body)
         return body
 
-    async def _route(self, exchange: Exchange, noted: Record, api_key: Secret, request: Payload) -> None:
-        asked = Asked(api_key, request.model, noted.client_address, self._bounds.max_attempts)
+    async def _route(self, exchange: Exchange, noted: Record, api_key: Secret, inbound: Inbound) -> None:
+        asked = Asked(api_key, inbound.model, noted.client_address, self._bounds.max_attempts)
         events = False
         try:
             with self._deadlines.within(self._bounds.total_timeout):
                 noted.plan = plan = await self._plan(asked)
-                walk = Walk(self._upstream, self._routers, self._bounds.policy, noted, plan)
+                walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, plan)
                 try:
-                    begun = await walk.begin(request, exchange.headers)
+                    begun = await walk.begin(inbound, exchange.headers)
                     if isinstance(begun, Begun):
-                        forward = Forward(exchange, noted, begun)
+                        forward = Forward(exchange, noted, begun, inbound.written)
                         events = forward.events
                         await self._forward(forward, noted, begun)
                         return
                 finally:
                     self._settle(walk, exchange)
-            noted.outcome = record.UPSTREAM_ERROR
-            headers = [pair for pair in to_client(begun.headers) if pair[0] != b"content-length"]
-            await exchange.answer(begun.status, headers + noted.headers(noted.begin_answer()), begun.body)
+            await _show(exchange, noted, inbound, begun)
         except TimeoutError:
             refusal = errors.going_down() if self._deadlines.expired else errors.deadline_exceeded()
             if not exchange.started:
                 raise refusal from None
             noted.outcome, noted.reason = record.BROKEN, refusal.reason
-            await end_badly(exchange, noted, refusal, events=events)
+            await end_badly(exchange, noted, refusal, inbound.written, events=events)
 
     async def _plan(self, asked: Asked) -> Plan:
         start = now()
@@ -97,6 +101,7 @@ class ChatCompletions:
         try:
             result = await forward.run()
             begun.attempt.end(self._routers, result, noted.usage)
+            _tell(noted, begun)
         finally:
             await begun.answer.aclose()
 
@@ -107,10 +112,29 @@ class ChatCompletions:
             walk.current.end(self._routers, Result.CLIENT_LEFT if left else Result.ABANDONED)
 
 
-def _parsed(body: bytes, noted: Record) -> Payload:
+def _read(exchange: Exchange, noted: Record, route: Route, body: bytes) -> Inbound:
     try:
-        request = payload.parse(body)
-    except PayloadFault as fault:
+        inbound = Inbound(route, body, exchange.path, exchange.query, exchange.header(b"content-type"))
+    except (PayloadFault, FormFault) as fault:
         raise errors.bad_body(str(fault), fault.param) from None
-    noted.model, noted.stream = request.model, request.stream
-    return request
+    noted.model, noted.stream = inbound.model, inbound.stream
+    inbound.strict = exchange.header(b"x-trunkline-strict").lower() == b"true"
+    return inbound
+
+
+async def _show(exchange: Exchange, noted: Record, inbound: Inbound, said: ErrorAnswer) -> None:
+    noted.outcome = record.UPSTREAM_ERROR
+    status, headers, body = shown_error(
+        inbound, said.status, said.headers, said.body, said.written, said.candidate, noted.request_id
+    )
+    await exchange.answer(status, headers + noted.headers(noted.begin_answer()), body)
+
+
+def _tell(noted: Record, begun: Begun) -> None:
+    """Tell what is rare: what was lost, and a run that goes on by itself."""
+    if begun.out.losses:
+        for label in begun.out.losses.labels:
+            metrics.lost(label).inc()
+    if begun.out.call.adapter is Adapter.COZE_WORKFLOW_ASYNC and noted.outcome == record.SERVED:
+        facts: dict[str, object] = {"request_id": noted.request_id, "channel_id": begun.attempt.candidate.channel_id}
+        tell("info", f"{ASYNC} run started", facts)

@@ -1,0 +1,91 @@
+"""What a client asks for: its endpoint, its body, and what routing needs of the two.
+
+The law: pure. The body stays the client's own bytes; it is read into the internal form only when an upstream of another
+format is to be asked, and then once, however many candidates there are.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from relay_svc import multipart, payload
+from relay_svc.dialects import Dialect, Losses, Request, read_request
+from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
+from relay_svc.multipart import Form
+from relay_svc.operations import CONVERSATIONS, Format
+from relay_svc.payload import Payload
+from relay_svc.providers import Asked
+
+DIALECTS: Final[Mapping[Format, Dialect]] = {written: Dialect(written.value) for written in CONVERSATIONS}
+"""The formats between which there is a translation, as `dialects` calls them."""
+
+
+class Unnamed(msgspec.Struct, frozen=True):
+    """A body that does not name its model: the path does."""
+
+    body: bytes
+
+    def addressed_to(self, _model: str) -> bytes:
+        """Give the body: an upstream's path names its model."""
+        return self.body
+
+
+class Inbound:
+    """One request."""
+
+    __slots__ = ("_read", "asked", "body", "content_type", "endpoint", "model", "path", "stream", "strict")
+
+    def __init__(self, route: Route, content: bytes, path: str, query: bytes, content_type: bytes) -> None:
+        """Read what routing needs; `path` is without its query. Raises PayloadFault, FormFault."""
+        self.endpoint = endpoint = route.endpoint
+        self.path, self.content_type = path, content_type
+        self.body: Payload | Form | Unnamed
+        events = True
+        if endpoint.model_in is ModelIn.PATH:
+            self.body, self.model = Unnamed(content), route.subject.removeprefix(_PREFIX)
+            self.stream = endpoint.stream_by is StreamBy.PATH
+            events = not self.stream or wants_events(query)
+        else:
+            self.body = (
+                multipart.parse(content, content_type) if endpoint.body is Body.MULTIPART else payload.parse(content)
+            )
+            self.model = self.body.model
+            self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
+        self.asked = _asked(endpoint, self.stream, events)
+        self.strict = False
+        """Whether the caller wants nothing lost."""
+        self._read: dict[bool, tuple[Request, Losses]] = {}
+
+    @property
+    def written(self) -> Format:
+        """How the client writes and reads."""
+        return self.endpoint.format
+
+    @property
+    def array(self) -> bool:
+        """Whether a stream is wanted as one JSON array."""
+        return not self.asked.events
+
+    def request(self, *, strict: bool) -> tuple[Request, Losses]:
+        """Read it into the internal form; the losses are the caller's to go on with. Raises DialectFault, CannotCarry."""
+        if strict not in self._read:
+            losses = Losses(strict=strict)
+            request = read_request(DIALECTS[self.written], self.body.body, losses, model=self.model, stream=self.stream)
+            self._read[strict] = request, losses
+        request, losses = self._read[strict]
+        return request, losses.copy()
+
+
+_PREFIX: Final = "models/"
+
+_ASKED: Final[dict[tuple[str, bool, bool], Asked]] = {}
+"""What each endpoint asks, made once: as many as endpoints, twice over or thrice."""
+
+
+def _asked(endpoint: Endpoint, stream: bool, events: bool) -> Asked:  # noqa: FBT001 - a key
+    key = endpoint.name, stream, events
+    asked = _ASKED.get(key)
+    if asked is None:
+        asked = _ASKED[key] = Asked(endpoint.operation, endpoint.format, stream, events)
+    return asked

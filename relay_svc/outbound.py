@@ -1,0 +1,262 @@
+"""How one candidate is asked: the client's request as that upstream takes it, and what reads its answer.
+
+    same format       the client's own bytes, model and credentials changed, and what the channel shapes
+    another format    read into the internal form and written anew; the answer is translated back
+    no format         behind an adapter, which may stand behind a translation
+
+The law: pure. How an upstream is asked for an operation is worked out once for each candidate and kept with it. What
+cannot be asked is said by a Passed: another candidate may do, and no attempt was made.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from relay_svc import headers, translations, watches
+from relay_svc.answers import Watch
+from relay_svc.dialects import CannotCarry, DialectFault, Losses, write_request
+from relay_svc.dialects import Stamp as DialectStamp
+from relay_svc.dialects import Target as DialectTarget
+from relay_svc.dialects.signatures import has_foreign
+from relay_svc.inbound import DIALECTS, Inbound
+from relay_svc.operations import CONVERSATIONS, Format, Operation
+from relay_svc.plan import Candidate, TimeLimits
+from relay_svc.providers import Adapter, Call, NotOffered, Target, Unusable, how_to_ask
+from relay_svc.providers.adapters import Asking, adapt
+from relay_svc.providers.coze.runs import RunIds
+from relay_svc.providers.coze.written import Stamp
+from relay_svc.providers.faults import AdapterFault, RunIncomplete
+from relay_svc.shaping import ShapingFault, overrides_of, shape, upstream_headers
+from relay_svc.upstream import UpstreamRequest
+from relay_svc.usage_asked import ask_for_usage
+from trunkline.parameter_overrides import Overrides
+
+_JSON: Final = (b"content-type", b"application/json")
+_CHATTY: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+"""Operations whose streams tell their tokens only when asked."""
+_NEWER_NAME: Final = frozenset({"openai", "azure-openai"})
+"""Vendors that want the bound on tokens under its newer name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a candidate is asked for an operation; the same for every request."""
+
+    call: Call
+    target: Target
+    overrides: Overrides
+    overrides_fault: str
+    translates: bool
+    plain: bool
+    """Whether nothing of the body changes but its model, and the question for usage."""
+    asks_usage: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A request for one upstream."""
+
+    request: UpstreamRequest
+    call: Call
+    watch: Watch | None = None
+    """What reads the answer; None for one that passes as it is, whose head says how it is to be watched."""
+    whole: bool = False
+    """Whether the answer must be here before any of it can be written."""
+    hides_usage: bool = False
+    content_type: bytes = b""
+    """Of a translated answer; empty for one that passes as it is."""
+    losses: Losses | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Why a candidate is not asked."""
+
+    why: NotOffered | Unusable | CannotCarry | DialectFault | AdapterFault | RunIncomplete | ShapingFault
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What an upstream's request needs beside the client's."""
+
+    request_id: str
+    headers: headers.Headers
+    now: int
+    """Seconds since the epoch."""
+    api_key_id: int
+    limits: TimeLimits
+    run_ids: RunIds | None = None
+
+
+def way_of(candidate: Candidate, inbound: Inbound) -> Way | NotOffered | Unusable:
+    """Tell how a candidate is asked."""
+    asked = inbound.asked
+    key = (inbound.endpoint.name, asked.stream, asked.events)
+    way: Way | NotOffered | Unusable | None = candidate.ways.get(key)
+    if way is None:
+        way = candidate.ways[key] = _way(candidate, inbound)
+    return way
+
+
+def _way(candidate: Candidate, inbound: Inbound) -> Way | NotOffered | Unusable:
+    shaping = candidate.shaping
+    target = Target(
+        candidate.provider, candidate.base_url, candidate.upstream_model, candidate.key, shaping.provider_options
+    )
+    call = how_to_ask(target, inbound.asked)
+    if not isinstance(call, Call):
+        return call
+    fault = ""
+    try:
+        overrides = overrides_of(candidate.parameter_overrides)
+    except ShapingFault as broken:
+        overrides, fault = overrides_of(""), str(broken)
+    translates = (
+        call.format is not inbound.written and call.format in CONVERSATIONS and inbound.written in CONVERSATIONS
+    )
+    vendor = call.vendor
+    plain = (
+        not overrides
+        and not shaping.system_prompt
+        and call.adapter is Adapter.NONE
+        and not translates
+        and vendor.stream_options
+        and vendor.max_completion_tokens
+        and vendor.developer_role
+    )
+    asks = call.events and call.operation in _CHATTY and vendor.stream_options and call.adapter is Adapter.NONE
+    return Way(call, target, overrides, fault, translates, plain, asks)
+
+
+def outbound(candidate: Candidate, inbound: Inbound, around: Around) -> Outbound | Passed:
+    """Write a client's request for a candidate."""
+    way = way_of(candidate, inbound)
+    if not isinstance(way, Way):
+        return Passed(way)
+    if way.overrides_fault:
+        return Passed(ShapingFault(way.overrides_fault))
+    try:
+        if way.translates or way.call.adapter is not Adapter.NONE:
+            return _foreign(candidate, inbound, around, way)
+        return _native(candidate, inbound, around, way)
+    except (CannotCarry, DialectFault, AdapterFault, RunIncomplete, ShapingFault) as why:
+        return Passed(why)
+
+
+# ---------------------------------------------------------------- the same format
+
+
+def _native(candidate: Candidate, inbound: Inbound, around: Around, way: Way) -> Outbound:
+    call, losses = way.call, None
+    body = inbound.body.body
+    if inbound.written in CONVERSATIONS and has_foreign(body) and inbound.written in DIALECTS:
+        body, losses = _written(candidate, inbound, way)
+    else:
+        try:
+            body = inbound.body.addressed_to(call.model) if call.model else body
+        except ValueError as fault:
+            raise ShapingFault(str(fault)) from None
+    hides = False
+    if way.plain:
+        if way.asks_usage:
+            body, asked = ask_for_usage(body)
+            hides = not asked
+    else:
+        shaped = shape(body, call, candidate.shaping, way.overrides, inbound.path)
+        body, hides = shaped.body, shaped.hides_usage
+    return Outbound(_request(candidate, around, way, body), call, hides_usage=hides, losses=losses)
+
+
+def _request(candidate: Candidate, around: Around, way: Way, body: bytes, *, anew: bool = False) -> UpstreamRequest:
+    call, shaping = way.call, candidate.shaping
+    if anew or call.defaults or shaping.removed_headers:
+        sent = upstream_headers(
+            around.headers, around.request_id, call, candidate.header_overrides, shaping.removed_headers
+        )
+        if anew:
+            sent = [pair for pair in sent if pair[0] != b"content-type"]
+            sent.append(_JSON)
+    else:
+        sent = headers.with_own(around.headers, around.request_id, call.credentials, candidate.header_overrides)
+    return UpstreamRequest(call.url, sent, body, candidate.limits.over(around.limits), shaping.proxy)
+
+
+# ---------------------------------------------------------------- another format, or none
+
+
+def _foreign(candidate: Candidate, inbound: Inbound, around: Around, way: Way) -> Outbound:
+    call = way.call
+    losses: Losses | None = None
+    body = inbound.body.body
+    wants_usage = _wants_usage(inbound)
+    if way.translates:
+        body, losses = _written(candidate, inbound, way)
+    if not way.plain:
+        body = shape(body, call, candidate.shaping, way.overrides, inbound.path).body
+    watch: translations.Written | None = None
+    content_type = b""
+    adapter: translations.Adapter | None = None
+    whole = not inbound.stream
+    if call.adapter is not Adapter.NONE:
+        stamp = Stamp(around.request_id, around.now, inbound.model)
+        asking = Asking(
+            stamp,
+            candidate.channel_id,
+            around.api_key_id,
+            stream=inbound.stream,
+            include_usage=wants_usage or way.translates,
+            run_ids=around.run_ids,
+        )
+        adapted = adapt(call, way.target, body, asking)
+        body, content_type = adapted.body, adapted.content_type
+        losses = _noted(losses, adapted.lost, strict=inbound.strict or candidate.shaping.strict)
+        watch = adapter = translations.Adapter(adapted)
+    if way.translates:
+        stamp_of_ours = DialectStamp(_plain_id(around.request_id), around.now, inbound.model)
+        kind = translations.Stream if inbound.stream else translations.Whole
+        translated = kind(
+            DIALECTS[call.format],
+            DIALECTS[inbound.written],
+            stamp_of_ours,
+            losses or Losses(),
+            include_usage=wants_usage,
+            array=inbound.array,
+        )
+        watch = translated if adapter is None else translations.Chain(adapter, translated)
+        content_type = translated.content_type
+    request = _request(candidate, around, way, body, anew=True)
+    return Outbound(request, call, watch, whole=whole, content_type=content_type, losses=losses)
+
+
+def _plain_id(request_id: str) -> str:
+    return "".join(letter for letter in request_id if letter.isalnum())[:64] or "0"
+
+
+def _noted(losses: Losses | None, lost: tuple[str, ...], *, strict: bool) -> Losses:
+    losses = Losses(strict=strict) if losses is None else losses
+    for name in lost:
+        losses.unknown("", name)
+    return losses
+
+
+def _written(candidate: Candidate, inbound: Inbound, way: Way) -> tuple[bytes, Losses]:
+    request, losses = inbound.request(strict=inbound.strict or candidate.shaping.strict)
+    vendor = way.call.vendor
+    target = DialectTarget(
+        candidate.upstream_model,
+        max_completion_tokens=vendor.name in _NEWER_NAME and vendor.max_completion_tokens,
+    )
+    return write_request(DIALECTS[way.call.format], request, target, losses), losses
+
+
+def _wants_usage(inbound: Inbound) -> bool:
+    if inbound.written is not Format.OPENAI_CHAT or not inbound.stream:
+        return True
+    try:
+        return ask_for_usage(inbound.body.body)[1]
+    except ValueError:
+        return False
+
+
+def watch_of(out: Outbound, content_type: bytes, content_encoding: bytes) -> Watch:
+    """Choose what watches an answer that passes as it is."""
+    return watches.watch(out.call.format, content_type, content_encoding, hides_usage=out.hides_usage)
