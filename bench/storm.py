@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,22 +89,20 @@ class Steady:
         return found
 
 
-async def storm(address: str, picks: int, seconds: float, *, served: bool) -> None:
-    """Be the storm: wait for a line, send the picks, say what came of them."""
+async def storm(address: str, picks: int, seconds: float) -> None:
+    """Be the storm: at each line send all picks, for served models or not as it says, and say what came of them."""
     streams = [await _open(address) for _ in range(STREAMS)]
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        counts = [
-            tasks.create_task(_rain(call, _items(picks // STREAMS, place, served=served), seconds, place / STREAMS))
-            for place, call in enumerate(streams)
-        ]
-    took = time.perf_counter() - began
-    proven = sum(count.result() for count in counts)
-    sys.stdout.write(json.dumps({"seconds": took, "proven": proven, "put off": picks - proven}) + "\n")
-    sys.stdout.flush()
+    _say("ready")
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        rains = [_items(picks // STREAMS, place, served=line.strip() == "served") for place in range(STREAMS)]
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            counts = [
+                tasks.create_task(_rain(call, items, seconds, place / STREAMS))
+                for place, (call, items) in enumerate(zip(streams, rains, strict=True))
+            ]
+        took, proven = time.perf_counter() - began, sum(count.result() for count in counts)
+        _say(json.dumps({"seconds": took, "proven": proven, "put off": picks - proven}))
 
 
 async def _open(address: str) -> Any:
@@ -149,6 +147,7 @@ class Bench:
 
     def __init__(self, server: Server, router: Member, picks: int, seconds: float) -> None:
         self.server, self.router, self.picks, self.seconds = server, router, picks, seconds
+        self._process: asyncio.subprocess.Process | None = None
 
     async def counts(self) -> dict[str, float]:
         """Read the router's counters, and the database's own."""
@@ -175,21 +174,35 @@ class Bench:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
+    async def summon(self) -> None:
+        """Start the process that storms. Before this one opens a channel: gRPC's threads do not survive a fork."""
+        argv = ["nice", "-n", "19", sys.executable, "-m", "bench.storm", "--storm", self.router.address]
+        argv += ["--picks", str(self.picks), "--seconds", str(self.seconds)]
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+        await self._line()
+
     async def rage(self, steady: Steady, latencies: list[float], *, served: bool = False) -> dict[str, Any]:
         """Let one storm pass; tell how it went, and note how long served picks took meanwhile."""
-        argv = ["nice", "-n", "19", sys.executable, "-m", "bench.storm", "--storm", self.router.address]
-        argv += ["--picks", str(self.picks), "--seconds", str(self.seconds), *(["--served"] if served else [])]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
-        if process.stdin is None or process.stdout is None:
+        if self._process is None or self._process.stdin is None:
             raise AssertionError
-        await process.stdout.readline()
         steady.taken()
-        process.stdin.write(b"now\n")
-        told: dict[str, Any] = json.loads(await process.stdout.readline())
+        self._process.stdin.write(b"served\n" if served else b"unknown\n")
+        told: dict[str, Any] = json.loads(await self._line())
         latencies += steady.taken()
-        await process.wait()
         return told
+
+    async def _line(self) -> bytes:
+        if self._process is None or self._process.stdout is None:
+            raise AssertionError
+        return await self._process.stdout.readline()
+
+    async def dismiss(self) -> None:
+        """End it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
 
 
 @asynccontextmanager
@@ -300,11 +313,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="over how long a storm is spread")
     parser.add_argument("--storm", help=argparse.SUPPRESS)
-    parser.add_argument("--served", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.storm:
-            runner.run(storm(given.storm, given.picks, given.seconds, served=given.served))
+            runner.run(storm(given.storm, given.picks, given.seconds))
             return
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
             directory = Path(name)
@@ -315,7 +327,11 @@ def main() -> None:
 
 async def _measured(directory: Path, picks: int, seconds: float, rounds: int) -> list[dict[str, list[float]]]:
     async with running(directory, picks, seconds) as bench:
-        return await measure(bench, rounds)
+        await bench.summon()
+        try:
+            return await measure(bench, rounds)
+        finally:
+            await bench.dismiss()
 
 
 if __name__ == "__main__":
