@@ -1,9 +1,13 @@
 """What a storm of requests for models that nobody serves costs the database, and those who ask for what is served.
 
-`python -m bench.storm` sends 10,000 such picks at once to one real router, from another process, while picks for a served
-model go on, one each 4 ms. Told are the router's reads of the head and the database's transactions during the storm, and the
-latency of the served picks: in quiet, in the storm, and in a storm while the database is frozen. Rounds are interleaved, for
-the machine is shared; it is the latency in a storm against that in quiet that counts.
+`python -m bench.storm` sends 10,000 such picks to one real router, in messages of 100 on ten streams, from a process
+that gives way to all others; `--seconds` spreads them over so long, and 0 sends them at once. Meanwhile picks for a
+served model go on, on four streams, each one 2 ms after the last. Told are the router's reads of the head and the
+database's transactions during the storm, and the latency of the served picks in four phases: in quiet; under the same
+load of picks for served models, from the same process at the same pace (what a neighbour costs on shared cores,
+whatever it asks); in the storm; and in a storm while the database is frozen. The four follow each other in each round,
+for the machine is shared. Each round gives a p50 and a p99 of each phase; told are the medians of the rounds, as times
+of the quiet and of the equal load. Storms repeat until a phase has its samples.
 """
 
 from __future__ import annotations
@@ -11,15 +15,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import signal
+import statistics
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,13 +43,16 @@ PICKS: Final = 10_000
 STREAMS: Final = 10
 """Each holds at most 1,024 picks that wait."""
 MESSAGE: Final = 100
-EACH: Final = 0.004
-"""Seconds between two picks for a served model."""
+EACH: Final = 0.002
+"""Seconds between two picks for a served model on one stream."""
+STEADY: Final = 4
+"""Streams with picks for a served model."""
+SAMPLES: Final = 2_000
+"""Served picks that each phase of a round sees, at least."""
+SECONDS: Final = 2.0
+"""Seconds over which a storm is spread."""
 ROUNDS: Final = 5
-QUIET_SECONDS: Final = 2.0
-_COUNTED: Final = re.compile(
-    r"^trunkline_router_(head_reads_total|head_read_seconds_sum)(?:\{.*\})? (\S+)$", re.MULTILINE
-)
+QUIET, EQUAL, STORM, FROZEN = "quiet", "equal load, served", "storm", "storm, database frozen"
 _TOKEN: Final = Secret(ENVIRONMENT["TRUNKLINE_SERVICE_TOKEN"])
 
 
@@ -58,7 +65,12 @@ class Steady:
         self.refused = 0
 
     async def run(self) -> None:
-        """Pick until cancelled."""
+        """Pick on all streams until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(STEADY):
+                tasks.create_task(self._pick())
+
+    async def _pick(self) -> None:
         dialled = dial(self._address, _TOKEN)
         call = router_pb2_grpc.RouterServiceStub(dialled.channel).PickChannels(metadata=dialled.metadata)
         item = router_pb2.PickChannelsRequest.Item(id=1, pick=router_pb2.Pick(model="model 1", group="default"))
@@ -77,23 +89,20 @@ class Steady:
         return found
 
 
-async def storm(address: str, picks: int) -> None:
-    """Be the storm: wait for a line, send all picks at once, say what came of them.
-
-    It gives way to everything else, as the machines from which a storm comes are not the router's.
-    """
-    os.nice(19)
+async def storm(address: str, picks: int, seconds: float) -> None:
+    """Be the storm: at each line send all picks, for served models or not as it says, and say what came of them."""
     streams = [await _open(address) for _ in range(STREAMS)]
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        counts = [tasks.create_task(_rain(call, picks // STREAMS, place)) for place, call in enumerate(streams)]
-    seconds = time.perf_counter() - began
-    proven = sum(count.result() for count in counts)
-    sys.stdout.write(json.dumps({"seconds": seconds, "proven": proven, "put off": picks - proven}) + "\n")
-    sys.stdout.flush()
+    _say("ready")
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        rains = [_items(picks // STREAMS, place, served=line.strip() == "served") for place in range(STREAMS)]
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            counts = [
+                tasks.create_task(_rain(call, items, seconds, place / STREAMS))
+                for place, (call, items) in enumerate(zip(streams, rains, strict=True))
+            ]
+        took, proven = time.perf_counter() - began, sum(count.result() for count in counts)
+        _say(json.dumps({"seconds": took, "proven": proven, "put off": picks - proven}))
 
 
 async def _open(address: str) -> Any:
@@ -102,29 +111,43 @@ async def _open(address: str) -> Any:
     return router_pb2_grpc.RouterServiceStub(dialled.channel).PickChannels(metadata=dialled.metadata)
 
 
-async def _rain(call: Any, count: int, place: int) -> int:
-    """Send picks on one stream and read all answers; give how many were proven."""
-    items = [
-        router_pb2.PickChannelsRequest.Item(
-            id=number + 1, pick=router_pb2.Pick(model=f"nobody serves {place}-{number}", group="default")
-        )
-        for number in range(count)
+def _items(count: int, place: int, *, served: bool) -> list[router_pb2.PickChannelsRequest.Item]:
+    models = (f"model {number % 50}" if served else f"nobody serves {place}-{number}" for number in range(count))
+    return [
+        router_pb2.PickChannelsRequest.Item(id=number, pick=router_pb2.Pick(model=model, group="default"))
+        for number, model in enumerate(models, 1)
     ]
-    left, proven = count, 0
-    for start in range(0, count, MESSAGE):
-        await call.write(router_pb2.PickChannelsRequest(items=items[start : start + MESSAGE]))
-    while left:
-        for result in (await call.read()).results:
-            left -= 1
-            proven += read_refusal(result.refusal).reason is Reason.MODEL_UNKNOWN
-    return proven
+
+
+async def _rain(call: Any, items: list[router_pb2.PickChannelsRequest.Item], seconds: float, late: float) -> int:
+    """Send picks on one stream over some seconds and read all answers; give how many were answered for good.
+
+    Streams do not send in step: each is late by its part of the time between two messages.
+    """
+
+    async def send() -> None:
+        began, count = time.perf_counter(), len(items)
+        for start in range(0, count, MESSAGE):
+            await asyncio.sleep(began + seconds * (start + MESSAGE * late) / count - time.perf_counter())
+            await call.write(router_pb2.PickChannelsRequest(items=items[start : start + MESSAGE]))
+
+    left, settled = len(items), 0
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(send())
+        while left:
+            for result in (await call.read()).results:
+                left -= 1
+                proven = not result.HasField("refusal") or read_refusal(result.refusal).reason is Reason.MODEL_UNKNOWN
+                settled += proven
+    return settled
 
 
 class Bench:
     """One router, its database, and what is read of both."""
 
-    def __init__(self, server: Server, router: Member, picks: int) -> None:
-        self.server, self.router, self.picks = server, router, picks
+    def __init__(self, server: Server, router: Member, picks: int, seconds: float) -> None:
+        self.server, self.router, self.picks, self.seconds = server, router, picks, seconds
+        self._process: asyncio.subprocess.Process | None = None
 
     async def counts(self) -> dict[str, float]:
         """Read the router's counters, and the database's own."""
@@ -151,24 +174,39 @@ class Bench:
             row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async def rage(self, steady: Steady, latencies: list[float]) -> dict[str, Any]:
-        """Let one storm pass; tell how it went, and note how long served picks took meanwhile."""
-        argv = (sys.executable, "-m", "bench.storm", "--storm", self.router.address, "--picks", str(self.picks))
+    async def summon(self) -> None:
+        """Start the process that storms. Before this one opens a channel: gRPC's threads do not survive a fork."""
+        argv = ["nice", "-n", "19", sys.executable, "-m", "bench.storm", "--storm", self.router.address]
+        argv += ["--picks", str(self.picks), "--seconds", str(self.seconds)]
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
-        if process.stdin is None or process.stdout is None:
+        self._process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+        await self._line()
+
+    async def rage(self, steady: Steady, latencies: list[float], *, served: bool = False) -> dict[str, Any]:
+        """Let one storm pass; tell how it went, and note how long served picks took meanwhile."""
+        if self._process is None or self._process.stdin is None:
             raise AssertionError
-        await process.stdout.readline()
         steady.taken()
-        process.stdin.write(b"now\n")
-        told: dict[str, Any] = json.loads(await process.stdout.readline())
+        self._process.stdin.write(b"served\n" if served else b"unknown\n")
+        told: dict[str, Any] = json.loads(await self._line())
         latencies += steady.taken()
-        await process.wait()
         return told
+
+    async def _line(self) -> bytes:
+        if self._process is None or self._process.stdout is None:
+            raise AssertionError
+        return await self._process.stdout.readline()
+
+    async def dismiss(self) -> None:
+        """End it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
 
 
 @asynccontextmanager
-async def running(directory: Path, picks: int) -> AsyncIterator[Bench]:
+async def running(directory: Path, picks: int, seconds: float) -> AsyncIterator[Bench]:
     """A database with a catalog, and a router on it."""
     server = Server(directory / "primary-1", free_port())
     server.make()
@@ -190,35 +228,42 @@ async def running(directory: Path, picks: int) -> AsyncIterator[Bench]:
             await connection.execute(SEED.encode())
         router.launch()
         await router.ready()
-        yield Bench(server, router, picks)
+        yield Bench(server, router, picks, seconds)
     finally:
         router.signal(signal.SIGKILL)
         await router.gone()
         server.close()
 
 
-async def measure(bench: Bench, rounds: int) -> dict[str, list[float]]:
-    """Run rounds of quiet, storm and storm upon a frozen database."""
-    found: dict[str, list[float]] = {"quiet": [], "storm": [], "storm, database frozen": []}
+async def measure(bench: Bench, rounds: int) -> list[dict[str, list[float]]]:
+    """Run rounds of all phases; give the latencies of each."""
+    found: list[dict[str, list[float]]] = []
     steady = Steady(bench.router.address)
     async with asyncio.TaskGroup() as tasks:
         picking = tasks.create_task(steady.run())
         await asyncio.sleep(1.0)
         for _ in range(rounds):
+            latencies: dict[str, list[float]] = {QUIET: [], EQUAL: [], STORM: [], FROZEN: []}
             steady.taken()
-            await asyncio.sleep(QUIET_SECONDS)
-            found["quiet"] += steady.taken()
-            await _calm_storm(bench, steady, found)
-            await _frozen_storm(bench, steady, found)
+            while len(latencies[QUIET]) < SAMPLES:
+                await asyncio.sleep(0.1)
+                latencies[QUIET] += steady.taken()
+            while len(latencies[EQUAL]) < SAMPLES:
+                await bench.rage(steady, latencies[EQUAL], served=True)
+            while len(latencies[STORM]) < SAMPLES:
+                await _calm_storm(bench, steady, latencies[STORM])
+            while len(latencies[FROZEN]) < SAMPLES:
+                await _frozen_storm(bench, steady, latencies[FROZEN])
+            found.append(latencies)
         picking.cancel()
     if steady.refused:
         raise RuntimeError(f"{steady.refused} picks for a served model were refused")
     return found
 
 
-async def _calm_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
+async def _calm_storm(bench: Bench, steady: Steady, latencies: list[float]) -> None:
     before, transactions = await bench.counts(), await bench.transactions()
-    told = await bench.rage(steady, found["storm"])
+    told = await bench.rage(steady, latencies)
     after = await bench.counts()
     await asyncio.sleep(1.2)  # sessions report what they did
     reads = after["head_reads_total"] - before["head_reads_total"]
@@ -229,14 +274,31 @@ async def _calm_storm(bench: Bench, steady: Steady, found: dict[str, list[float]
     )
 
 
-async def _frozen_storm(bench: Bench, steady: Steady, found: dict[str, list[float]]) -> None:
+async def _frozen_storm(bench: Bench, steady: Steady, latencies: list[float]) -> None:
     bench.server.freeze()
     try:
-        told = await bench.rage(steady, found["storm, database frozen"])
+        told = await bench.rage(steady, latencies)
     finally:
         bench.server.thaw()
     _say(f"frozen: {told['proven']} proven, {told['put off']} put off in {told['seconds']:.2f} s")
     await asyncio.sleep(1.0)
+
+
+def _tell(found: list[dict[str, list[float]]]) -> None:
+    """Tell the medians of the rounds, and how many times those of the quiet and of the equal load they are."""
+
+    def median(name: str, percent: int) -> float:
+        return statistics.median(quantile(sorted(latencies[name]), percent) for latencies in found)
+
+    for name in found[0]:
+        against = "; ".join(
+            f"times {base} {median(name, 50) / median(base, 50):.2f} / {median(name, 99) / median(base, 99):.2f}"
+            for base in (QUIET, EQUAL)
+        )
+        count = sum(len(latencies[name]) for latencies in found)
+        _say(
+            f"{name:24} {count:>6} served picks: {median(name, 50):.2f} / {median(name, 99):.2f} ms (p50 / p99), {against}"
+        )
 
 
 def _say(text: str) -> None:
@@ -249,27 +311,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
     parser.add_argument("--picks", type=int, default=PICKS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="over how long a storm is spread")
     parser.add_argument("--storm", help=argparse.SUPPRESS)
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.storm:
-            runner.run(storm(given.storm, given.picks))
+            runner.run(storm(given.storm, given.picks, given.seconds))
             return
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
             directory = Path(name)
             directory.chmod(0o755)  # Postgres runs as another user where this one is root
-            found = runner.run(_measured(directory, given.picks, given.rounds))
-    quiet = sorted(found["quiet"])
-    for name, values in found.items():
-        ordered = sorted(values)
-        p50, p99 = quantile(ordered, 50), quantile(ordered, 99)
-        times = f"{p50 / quantile(quiet, 50):.1f} / {p99 / quantile(quiet, 99):.1f}"
-        _say(f"{name:24} served picks {len(values):>6}: {p50:6.2f} / {p99:6.2f} ms (p50 / p99), times quiet {times}")
+            found = runner.run(_measured(directory, given.picks, given.seconds, given.rounds))
+    _tell(found)
 
 
-async def _measured(directory: Path, picks: int, rounds: int) -> dict[str, list[float]]:
-    async with running(directory, picks) as bench:
-        return await measure(bench, rounds)
+async def _measured(directory: Path, picks: int, seconds: float, rounds: int) -> list[dict[str, list[float]]]:
+    async with running(directory, picks, seconds) as bench:
+        await bench.summon()
+        try:
+            return await measure(bench, rounds)
+        finally:
+            await bench.dismiss()
 
 
 if __name__ == "__main__":

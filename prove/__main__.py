@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shlex
 import shutil
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     directory.chmod(0o755)  # Postgres runs as another user where this one is root
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result, phases = runner.run(_prove(options, seed, directory))
-    command = "python -m prove" if not options.fault else f"python -m prove --fault {' --fault '.join(options.fault)}"
+    command = _command(sys.argv[1:] if arguments is None else arguments)
     write_json(result, options.results / "last.json")
     if options.report is not None:
         write_json(result, options.results / f"{seed}.json")
@@ -48,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _say(f"logs are in {directory}")
     return 1
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Give the command that ran this, without the seed: a run without one drew its own, and the page names it."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--seed")
+    return shlex.join(["python", "-m", "prove", *parser.parse_known_args(arguments)[1]])
 
 
 async def _prove(options: argparse.Namespace, seed: int, directory: Path) -> tuple[Result, list[Phase]]:

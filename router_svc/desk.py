@@ -20,7 +20,7 @@ from router_svc.cache import Cache
 from router_svc.direct import Direct
 from router_svc.doubts import undoubted
 from router_svc.lineage import Standing
-from router_svc.negatives import Negatives
+from router_svc.negatives import Negatives, hopeless
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot, Token
 from router_svc.turnstile import Turnstile
@@ -35,7 +35,7 @@ LONGEST_LIMIT: Final = 60.0
 """Seconds that a pick may wait, whatever its caller says."""
 MOST_WAITING: Final = 10_000
 """Picks that may wait in calls of their own; streams have bounds of their own."""
-TURN: Final = 64
+TURN: Final = 32
 """Picks decided in a row before others have their turn."""
 _SETTLED: Final = 16
 """Waiting picks decided in one turn of the event loop, of all that wait: a refusal costs more than a plan, and no plan
@@ -81,6 +81,8 @@ class Desk:
         self._negatives = Negatives()
         self._waiting = 0
         self._turnstile = Turnstile(_SETTLED)
+        self._unproven = Unverified(cause="")
+        """The last of its kind: a database that is silent makes thousands of the same."""
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
         """Decide what can be decided without waiting; None when it must wait."""
@@ -89,6 +91,8 @@ class Desk:
             return Decided(NotReady(), None)
         if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
+        if self._cache.confirmed < arrival and hopeless(snapshot, request.ask):
+            return None  # to make a refusal that may not be said yet costs more than a plan
         decision = self._negatives.decide(snapshot, request.ask, self._cache.time(), self._open_key)
         if isinstance(decision, Plan):
             return Decided(decision, snapshot)
@@ -97,8 +101,17 @@ class Desk:
         honest = undoubted(snapshot, request.ask, decision)
         return Decided(honest, snapshot) if honest is decision or self._direct is None else None
 
-    async def settle(self, waiting: Iterable[Request], arrival: float, give: Give) -> None:
-        """Answer picks that arrived together and must wait, each as soon as it can be."""
+    async def make_way(self, picks: int) -> None:
+        """Let others have their turns, as many as are due after having read so many picks that must wait."""
+        await self._turnstile.take(picks)
+
+    async def settle(
+        self, waiting: Iterable[Request], arrival: float, give: Give, given: Callable[[], None] = lambda: None
+    ) -> None:
+        """Answer picks that arrived together and must wait, each as soon as it can be.
+
+        `given` is called when no more answers are to be expected for now.
+        """
         held, requests = self._cache.snapshot, list(waiting)
         left = len(requests)
         self._waiting += left
@@ -126,7 +139,9 @@ class Desk:
                         saved.note(request, decided, held)
                         finish(request, decided)
                 saved.tell(CACHE_RETRY, "catching up turned a refusal into a plan", metrics.SAVED)
+                given()
                 requests = await self._directly(unsettled, arrival, finish) if unsettled else unsettled
+                given()
         finally:
             self._waiting -= left
             metrics.DEFERRED.set(self._waiting)
@@ -214,7 +229,7 @@ class Desk:
             refusal = await self._unreached(token, arrival, request.deadline)
             if refusal is not None:
                 return Decided(refusal, self._cache.snapshot) if late or not isinstance(refusal, Stale) else None
-        decided = self.at_once(structs.replace(request, min_token=None), arrival)
+        decided = self.at_once(structs.replace(request, min_token=None) if token is not None else request, arrival)
         return Decided(self._unverified(), self._cache.snapshot) if decided is None and late else decided
 
     async def _unreached(self, token: Token, arrival: float, deadline: float) -> Refused | None:
@@ -233,7 +248,10 @@ class Desk:
     def _unverified(self) -> Unverified:
         cause = self._cache.fault or "the database did not confirm it in time"
         snapshot = self._cache.snapshot
-        return Unverified(cause=cause, revision=snapshot.token.revision if snapshot is not None else None)
+        fresh = Unverified(cause=cause, revision=snapshot.token.revision if snapshot is not None else None)
+        if fresh.metadata != self._unproven.metadata:
+            self._unproven = fresh
+        return self._unproven
 
 
 class _Saved:

@@ -1,4 +1,4 @@
-"""Remembers refusals that one snapshot made, so that a storm of them costs little more than looking them up.
+"""Sees cheaply what will be refused, and remembers refusals that one snapshot made, so that a storm of them costs little.
 
 The law: remembered is only what depends on nothing but the snapshot, the caller and the model; whether it may be said depends
 on a proof as ever. Another snapshot forgets everything, and so does a full memory.
@@ -40,6 +40,23 @@ class Negatives:
                 self._known.clear()
             self._known[ask.key_hash, ask.group, ask.model] = decision
         return decision
+
+
+def hopeless(snapshot: Snapshot, ask: Ask) -> bool:
+    """Tell at the cost of a look-up that no route of this caller leads to the model, whatever else may be against it."""
+    groups: tuple[str, ...] = (ask.group,)
+    if ask.key_hash is not None:
+        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        if api_key is None:
+            return True
+        groups = api_key.groups
+    for group in groups:
+        routes = snapshot.routes.get(group)
+        if routes is not None and (
+            routes.exact.get(ask.model) is not None or (routes.lengths and next(routes.of(ask.model), None) is not None)
+        ):
+            return False
+    return True
 
 
 def again(refusal: R) -> R:

@@ -13,6 +13,7 @@ from typing import Final
 from router_svc import metrics, wire
 from router_svc.desk import TIME_LIMIT, TURN, Decided, Desk, Request
 from router_svc.journal import Journal
+from router_svc.picker import Plan
 from router_svc.plan_writer import PlanWriter
 from trunkline.errors import FieldFault, InvalidFields, Unverified
 from trunkline.v1 import router_pb2
@@ -21,6 +22,9 @@ MOST_DEFERRED: Final = 1_024
 """Picks that one stream may have waiting."""
 MOST_PICKS: Final = 1_024
 """Picks of one message."""
+_TOGETHER: Final = 128
+"""Refusals that wait for each other until they travel in one message: a message costs as much as a dozen of them."""
+_FULL: Final = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
 
 Send = Callable[[bytes], Awaitable[None]]
 """Takes a `PickChannelsResponse` as the bytes that travel."""
@@ -59,6 +63,7 @@ class PickStream:
         if waiting:
             self._deferred += len(waiting)
             tasks.create_task(self._settle(waiting, arrival), name="deferred picks")
+            await self._desk.make_way(len(waiting))  # the next message of a storm is read when others had their turns
 
     def _take(
         self, item: router_pb2.PickChannelsRequest.Item, arrival: float, results: list[bytes], waiting: list[Request]
@@ -77,8 +82,7 @@ class PickStream:
         if decided is not None:
             results.append(self._answer(request, decided))
         elif self._deferred + len(waiting) >= MOST_DEFERRED:
-            full = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
-            results.append(self._answer(request, Decided(full, None)))
+            results.append(self._answer(request, Decided(_FULL, None)))
         else:
             waiting.append(request)
 
@@ -89,9 +93,11 @@ class PickStream:
 
         def give(request: Request, decided: Decided) -> None:
             self._deferred -= 1
-            self._writer.begin()  # here, where it is decided: a turn later the router may be trusted otherwise
+            if plan := isinstance(decided.decision, Plan):
+                self._writer.begin()  # here, where it is decided: a turn later the router may be trusted otherwise
             ready.append(self._answer(request, decided))
-            wake.set()
+            if plan or len(ready) >= _TOGETHER:
+                wake.set()
 
         async def forward(left: int) -> None:
             while left:
@@ -100,11 +106,12 @@ class PickStream:
                 results = ready[:]
                 ready.clear()
                 left -= len(results)
-                await self._write(results)
+                if results:
+                    await self._write(results)
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(forward(len(waiting)), name="deferred answers")
-            await self._desk.settle(waiting, arrival, give)
+            await self._desk.settle(waiting, arrival, give, wake.set)
 
     def _answer(self, request: Request, decided: Decided) -> bytes:
         self._journal.note(request.ask, decided)

@@ -33,6 +33,7 @@ def _tag(number: int) -> bytes:
 
 _RESULTS_TAG: Final = _tag(_RESPONSE.RESULTS_FIELD_NUMBER)
 _PLAN_TAG: Final = _tag(_RESULT.PLAN_FIELD_NUMBER)
+_REFUSAL_TAG: Final = _tag(_RESULT.REFUSAL_FIELD_NUMBER)
 
 
 class PlanWriter:
@@ -54,11 +55,10 @@ class PlanWriter:
 
     def result(self, result_id: int, decision: Plan | Refused) -> bytes:
         """Write a decision as one result of a `PickChannelsResponse`: a part of such a message."""
-        if isinstance(decision, Refused):
-            refused = _RESULT(id=result_id, refusal=refusal_of(decision))
-            return _RESPONSE(results=[refused]).SerializeToString()
-        plan = self.plan(decision)
-        body = b"".join((_RESULT(id=result_id).SerializeToString(), _PLAN_TAG, _varint(len(plan)), plan))
+        tag, answer = (
+            (_REFUSAL_TAG, _refusal(decision)) if isinstance(decision, Refused) else (_PLAN_TAG, self.plan(decision))
+        )
+        body = b"".join((_RESULT(id=result_id).SerializeToString(), tag, _varint(len(answer)), answer))
         return b"".join((_RESULTS_TAG, _varint(len(body)), body))
 
     def plan(self, plan: Plan) -> bytes:
@@ -94,6 +94,13 @@ class PlanWriter:
                 kept.clear()
             part = kept[name] = _written(candidate, credentials=self._credentials)
         return part
+
+
+def _refusal(refused: Refused) -> bytes:
+    """Write a refusal, once however often it is said."""
+    if not refused.written:
+        refused.written = refusal_of(refused).SerializeToString()
+    return refused.written
 
 
 def _varint(number: int) -> bytes:

@@ -231,7 +231,7 @@ class _Listed(NamedTuple):
 
 def _raise(refusal: Refused | None) -> None:
     if refusal is not None:
-        raise refusal
+        raise again(refusal)
 
 
 __all__ = ["SCOPES", "Parts", "RouterService", "serve_on"]

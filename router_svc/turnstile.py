@@ -1,7 +1,8 @@
 """Shares out the turns of the event loop among those who have much to do and can wait.
 
 The law: whatever wakes at one moment, and however many, only so much of it is done before everything else has its turn. Each
-task that pauses after its own share would not do: a storm is thousands of tasks, and their shares add up.
+task that pauses after its own share would not do: a storm is thousands of tasks, and their shares add up. What was done at
+once although it was more than a share is a debt, which the next turns pay off.
 """
 
 import asyncio
@@ -35,11 +36,11 @@ class Turnstile:
     def _renew(self) -> None:
         """A turn has passed."""
         self._renewing = False
-        self._left = self._most
+        self._left = min(self._most, self._left + self._most)
         while self._left > 0 and self._waiting:
             place, amount = self._waiting.popleft()
             if not place.done():  # whoever was cancelled needs none
                 place.set_result(None)
                 self._left -= amount
-        if self._waiting:
+        if self._waiting or self._left < self._most:
             self._renew_soon()

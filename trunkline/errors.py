@@ -101,6 +101,8 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
     code: ClassVar[Code]
     template: ClassVar[str]
     retry_delay: ClassVar[float | None] = None
+    written: bytes = b""
+    """What a writer made of it, kept here so that it lives as long as it: the same refusal may answer thousands."""
 
     def __init__(self, *, faults: Sequence[FieldFault] = (), **values: object) -> None:
         """Keep the values; the message is made from the class's template."""

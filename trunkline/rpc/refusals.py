@@ -16,6 +16,8 @@ from grpc_status import rpc_status
 from trunkline.errors import DOMAIN, FieldFault, Reason, Refused
 from trunkline.v1 import error_reason_pb2, router_pb2
 
+_NUMBERS = {reason: error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}") for reason in Reason}
+
 
 def status_of(refused: Refused, request_id: str = "") -> status_pb2.Status:
     """Write a refusal as a rich status."""
@@ -37,7 +39,7 @@ def refusal_of(refused: Refused) -> router_pb2.Refusal:
     """Write a refusal as the message that answers one pick of a stream."""
     return router_pb2.Refusal(
         code=refused.code,
-        reason=error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{refused.reason}"),
+        reason=_NUMBERS[refused.reason],
         message=refused.message,
         metadata=refused.metadata,
         retry_delay=None if refused.retry_delay is None else _duration(refused.retry_delay),

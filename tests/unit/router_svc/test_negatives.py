@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 
-from router_svc.negatives import MOST, Negatives, again
+from router_svc.negatives import MOST, Negatives, again, hopeless
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot
 from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, open_any, snapshot
@@ -80,3 +80,14 @@ def test_a_snapshot_that_was_replaced_is_not_kept() -> None:
     gone = weakref.ref(held)
     del held
     assert gone() is None
+
+
+def test_hopeless_is_only_what_the_picker_refuses() -> None:
+    """An exact name, a wildcard and any of a key's groups is hope; what is hopeless never becomes a plan."""
+    held = snapshot(channel(1), channel(2, ("gpt-*",)), channel(3, ("off",), status="DISABLED"), api_key())
+    asks = [Ask(model, group=group) for model in ("m", "gpt-9", "none", "off", "gpt") for group in ("default", "vip")]
+    asks += [Ask(model, key) for model in ("m", "gpt-9", "none") for key in (SECRET_HASH, b"x" * 32)]
+    for ask in asks:
+        planned = isinstance(Negatives().decide(held, ask, NOW, open_any), Plan)
+        assert not (planned and hopeless(held, ask))
+    assert [hopeless(held, ask) for ask in asks[:6]] == [False, True, False, True, True, True]

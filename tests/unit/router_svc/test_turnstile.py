@@ -34,3 +34,15 @@ async def test_whoever_is_cancelled_while_waiting_takes_nothing_from_the_others(
         waiting = [tasks.create_task(gate.take(1)) for _ in range(5)]
         waiting[2].cancel()
     assert [task.cancelled() for task in waiting] == [False, False, True, False, False]
+
+
+async def test_what_was_done_beyond_a_share_is_paid_off_by_the_next_turns() -> None:
+    """A whole message is read at once; its stream's next one waits so much longer."""
+    gate, turns = Turnstile(16), 0
+    await gate.take(160)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(gate.take(1))
+        while not waiting.done():
+            await asyncio.sleep(0)
+            turns += 1
+    assert 10 <= turns <= 13
