@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay_svc.sse import EventCutter, EventTooLong
+from relay_svc.dialects.sse import EventCutter
 
 
 class Begun(StrEnum):
@@ -41,9 +41,8 @@ class Opening:
         """Take more of the stream."""
         if self.state is not Begun.NOT_YET:
             return self.state
-        try:
-            events = self._cutter.feed(chunk)
-        except EventTooLong:
+        events = self._cutter.feed(chunk)
+        if self._cutter.fault:
             self.state = Begun.CONTENT  # whatever it is, it is a lot of it
             return self.state
         for name, data in events:

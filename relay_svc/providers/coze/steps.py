@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from relay_svc.dialects.sse import EventCutter
 from relay_svc.plan import Usage
-from relay_svc.sse import EventCutter, EventTooLong
 
 _PARAGRAPH: Final = "\n\n"
 _LONGEST: Final = 1024
@@ -103,9 +103,8 @@ class _Reader:
 
     def feed(self, chunk: bytes) -> list[Step]:
         """Give what is said in this chunk; nothing once it is over."""
-        try:
-            events = self._cutter.feed(chunk)
-        except EventTooLong:
+        events = self._cutter.feed(chunk)
+        if self._cutter.fault:
             return self._only([UNREADABLE])
         return self._only(step for name, data in events for step in self._read(name, data))
 
