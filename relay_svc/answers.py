@@ -10,7 +10,6 @@ some upstreams never say `[DONE]`. Anything else is an answer cut short, which a
 
 import json
 import re
-from collections import deque
 from typing import Final, Protocol
 
 import msgspec
@@ -19,6 +18,8 @@ from relay_svc.plan import NO_USAGE, Usage
 
 TAIL: Final = 8192
 """Bytes of an answer's end that are looked at: the last chunk of a stream, or the members after the choices."""
+_FULL: Final = 2 * TAIL
+"""Bytes at which what has gathered is cut back to the tail."""
 MAX_HELD: Final = 256 << 10
 """Most bytes of one event that are held back; an event beyond it passes as it comes."""
 
@@ -63,20 +64,25 @@ class Watch(Protocol):
 class _Tail:
     """The last bytes that went by."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("chunks", "size")
 
     def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
+        self.chunks: list[bytes] = []
+        self.size = 0
 
     def add(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        while self._size - len(self._chunks[0]) >= TAIL:
-            self._size -= len(self._chunks.popleft())
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+        if self.size > _FULL:
+            self.shorten()
+
+    def shorten(self) -> None:
+        """Let go of what lies before the tail."""
+        kept = self.read()
+        self.chunks, self.size = [kept], len(kept)
 
     def read(self) -> bytes:
-        return b"".join(self._chunks)[-TAIL:]
+        return (self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks))[-TAIL:]
 
 
 class PlainBody:
@@ -119,7 +125,11 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         """Pass the events that are whole now."""
         if not self._held and chunk.endswith(b"\n\n"):  # nearly always: upstreams write event by event
-            self._tail.add(chunk)
+            tail = self._tail
+            tail.chunks.append(chunk)
+            tail.size += len(chunk)
+            if tail.size > _FULL:
+                tail.shorten()
             return chunk
         seen = max(0, len(self._held) - _LONGEST_BOUNDARY)
         self._held += chunk

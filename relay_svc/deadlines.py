@@ -8,6 +8,15 @@ ends is one entry of a dict; the timer is set for the earliest of them, and when
 import asyncio
 import math
 from types import TracebackType
+from typing import Any, Protocol
+
+
+class Wait(Protocol):
+    """What has a deadline."""
+
+    def cut(self) -> None:
+        """End it now."""
+        ...
 
 
 class Deadlines:
@@ -16,20 +25,19 @@ class Deadlines:
     def __init__(self) -> None:
         """Begin with none; one event loop's."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.open: dict[Deadline, float] = {}
+        self.open: dict[Wait, float] = {}
         """When each wait is over."""
         self._timer: asyncio.TimerHandle | None = None
         self._rings = math.inf
         self.expired = False
         """Whether all deadlines were brought forward."""
 
-    def within(self, seconds: float) -> "Deadline":
-        """Bound what is done inside a `with`. Raises TimeoutError."""
-        return Deadline(self, self.loop.time() + seconds)
-
-    def until(self, due: float) -> "Deadline":
-        """Bound what is done inside a `with`, by the event loop's clock. Raises TimeoutError."""
-        return Deadline(self, due)
+    def within(self, seconds: float, task: "asyncio.Task[Any] | None" = None) -> "Deadline":
+        """Bound what is done inside a `with`, in this task. Raises TimeoutError."""
+        loop = self.loop
+        task = task or asyncio.current_task(loop)
+        assert task is not None  # noqa: S101 - whatever can wait is in a task
+        return Deadline(self, task, loop.time() + seconds)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -41,14 +49,19 @@ class Deadlines:
     def expire(self) -> None:
         """End every open wait now, and each that is still to begin."""
         self.expired = True
-        for deadline in list(self.open):
-            deadline.cut()
+        for wait in list(self.open):
+            self.open.pop(wait, None)
+            wait.cut()
 
-    def begin(self, deadline: "Deadline", due: float) -> None:
+    def begin(self, wait: Wait, due: float) -> None:
         """Count a wait in."""
-        self.open[deadline] = due
+        self.open[wait] = due
         if due < self._rings:
             self._set(due)
+
+    def met(self, wait: Wait) -> None:
+        """Count a wait out; the timer is left alone."""
+        self.open.pop(wait, None)
 
     def _set(self, due: float) -> None:
         if self._timer is not None:
@@ -59,34 +72,33 @@ class Deadlines:
     def _ring(self) -> None:
         self._timer, self._rings = None, math.inf
         now = self.loop.time()
-        for deadline in [deadline for deadline, due in self.open.items() if due <= now]:
-            deadline.cut()
+        for wait in [wait for wait, due in self.open.items() if due <= now]:
+            self.open.pop(wait, None)
+            wait.cut()
         if self.open:
             self._set(min(self.open.values()))
 
 
 class Deadline:
-    """One wait, as `asyncio.Timeout` does it: cancels its task, and turns that cancellation into a TimeoutError."""
+    """What a task does inside a `with`: as `asyncio.Timeout`, its end cancels the task, and turns that into a TimeoutError."""
 
     __slots__ = ("_all", "_cancelling", "_due", "_reached", "_task")
 
-    def __init__(self, every: Deadlines, due: float) -> None:
-        """Take whose it is, and when it is over."""
-        self._all, self._due = every, due
+    def __init__(self, every: Deadlines, task: "asyncio.Task[Any]", due: float) -> None:
+        """Take whose it is, the task, and when it is over."""
+        self._all, self._task, self._due = every, task, due
+        self._cancelling = task.cancelling()
         self._reached = False
 
     def __enter__(self) -> None:
         """Begin."""
-        task = asyncio.current_task(self._all.loop)
-        assert task is not None  # noqa: S101 - whatever can wait is in a task
-        self._task, self._cancelling = task, task.cancelling()
         self._all.begin(self, self._due)
         if self._all.expired:
             self.cut()
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
         """End."""
-        self._all.open.pop(self, None)  # the timer is left alone
+        self._all.open.pop(self, None)
         if not self._reached:
             return
         # As asyncio.Timeout: only a cancellation that nobody else asked for as well is ours to swallow.
@@ -95,6 +107,5 @@ class Deadline:
 
     def cut(self) -> None:
         """End it now."""
-        self._all.open.pop(self, None)  # the timer is left alone
         self._reached = True
         self._task.cancel()

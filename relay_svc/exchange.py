@@ -278,24 +278,36 @@ class Exchange:
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body, empty at will; waits while the client is behind. Raises ClientStalled."""
-        self._put(data)
-        if self._connection.flow.write_paused:
-            await self._drained()
+        self.put(data)
+        if self.behind:
+            await self.drained()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the client has yet to take much of what was sent."""
+        return self._connection.flow.write_paused
 
     async def finish(self, data: bytes = b"") -> None:
         """Send the last of the body: the answer is whole. Raises ClientStalled."""
         if self._connection.flow.write_paused:
-            await self._drained()
+            await self.drained()
         if self._left is not None and self._left != len(data):
             raise ValueError("an answer that is not as long as its content-length")
-        self._put(data, last=True)
+        self.put(data, last=True)
         self.response_complete = True
         if not self.keep_alive:
             self._connection.hang_up()
         self._connection.on_response_complete()
 
-    def _put(self, data: bytes, *, last: bool = False) -> None:
-        """Write at once what is there to write: each write costs a system call."""
+    def put(self, data: bytes, chunk: bytes = b"", *, last: bool = False) -> None:
+        """Send a part of the body, whether or not the client is behind; each costs a system call.
+
+        `chunk` may hold the same bytes as one whole chunk of HTTP/1.1: they need not be framed anew then.
+        """
+        if chunk and self._chunked and not self._unsent:
+            self.sent += len(data)
+            self._write(chunk)
+            return
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
@@ -321,7 +333,8 @@ class Exchange:
         if data and not self.gone:
             self._connection.transport.write(data)
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
+        """Wait until the client is not behind. Raises ClientStalled."""
         try:
             async with asyncio.timeout(self._connection.stall_limit):
                 await self._connection.flow.drain()
@@ -340,7 +353,7 @@ class Exchange:
     def break_off(self, *, abort: bool = False) -> None:
         """End the connection in the middle of the answer; `abort` drops what the client has not taken yet."""
         if not abort:
-            self._put(b"")
+            self.put(b"")
         self.response_complete = True
         self._connection.hang_up(abort=abort)
 

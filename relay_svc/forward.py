@@ -41,18 +41,28 @@ class Forward:
         if begun.given or ending is None:
             await self._exchange.write(begun.given)
         if ending is None:
-            fault = await self._rest()
+            last = b""
+            try:
+                if not self._watch.over:
+                    last = self._watch.feed(await begun.answer.pour(self))
+            except UpstreamFailure as failure:
+                fault = failure
             ending = self._watch.end(clean=fault is None)
+            if last:
+                ending = Ending(last + ending.rest, ending.whole, ending.told)
         return await self._end(ending, fault)
 
-    async def _rest(self) -> UpstreamFailure | None:
-        answer, exchange, watch = self._begun.answer, self._exchange, self._watch
-        try:
-            while not watch.over and (chunk := await answer.read()):
-                await exchange.write(watch.feed(chunk))
-        except UpstreamFailure as failure:
-            return failure
-        return None
+    def take(self, data: bytes, chunk: bytes = b"") -> bool:
+        """Pass on what came; as the chunk that it came in, when nothing of it changes."""
+        given = self._watch.feed(data)
+        self._exchange.put(given, chunk if given is data else b"")
+        return not (self._exchange.behind or self._watch.over)
+
+    async def ready(self) -> bool:
+        """Wait for the client. Raises ClientStalled."""
+        if self._exchange.behind:
+            await self._exchange.drained()
+        return not self._watch.over
 
     async def _at_once(self, body: bytes) -> Result:
         headers = [*self._headers(), (b"content-length", b"%d" % len(body))]
@@ -81,6 +91,8 @@ class Forward:
             await self._exchange.finish(ending.rest)
             self._record.outcome = record.BROKEN if ending.told else record.SERVED
             return Result.UPSTREAM_ERROR if ending.told else Result.SUCCESS
+        if ending.rest:
+            await self._exchange.write(ending.rest)
         self._record.outcome = record.BROKEN
         timed_out = isinstance(fault, ReadTimeout)
         refusal = upstream_timeout() if timed_out else upstream_broken()

@@ -49,6 +49,21 @@ class UpstreamRequest:
     """The URL of the proxy to go through."""
 
 
+class Sink(Protocol):
+    """Where the bytes of an answer go as they come."""
+
+    def take(self, data: bytes, chunk: bytes = b"") -> bool:
+        """Take bytes; False when no more should be given before `ready`.
+
+        `chunk` holds the same bytes as one whole chunk of HTTP/1.1, where they came so.
+        """
+        ...
+
+    async def ready(self) -> bool:
+        """Wait until more can be taken; False when nothing more is wanted."""
+        ...
+
+
 class UpstreamAnswer(Protocol):
     """An answer whose head is here."""
 
@@ -64,6 +79,13 @@ class UpstreamAnswer(Protocol):
 
     async def read(self) -> bytes:
         """Wait for the next bytes of the body; empty at its end. Raises ReadTimeout, BrokenAnswer."""
+        ...
+
+    async def pour(self, sink: Sink) -> bytes:
+        """Give a sink all that is still to come, but for the last bytes if they came with the answer's end: those are returned.
+
+        Raises ReadTimeout, BrokenAnswer, and whatever the sink raises.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -20,6 +20,7 @@ from relay_svc.upstream import (
     ConnectFailed,
     ConnectTimeout,
     ReadTimeout,
+    Sink,
     UpstreamAnswer,
     UpstreamFailure,
     UpstreamRequest,
@@ -154,6 +155,12 @@ class _Answer:
         except httpx2.HTTPError as error:
             raise BrokenAnswer(_named(error)) from None
         return chunk
+
+    async def pour(self, sink: Sink) -> bytes:
+        while chunk := await self.read():
+            if not sink.take(chunk) and not await sink.ready():
+                break
+        return b""
 
     async def aclose(self) -> None:
         await cast("Any", self._chunks).aclose()

@@ -14,6 +14,7 @@ _ASKED: Final = b'"stream_options":{"include_usage":true},'
 _MENTION: Final = b'"stream_options"'
 _BOUNDARY: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _USAGE: Final = b'"usage"'
+_NO_CHOICES: Final = re.compile(rb'"choices"[ \t]*:[ \t]*\[[ \t]*\]')
 
 
 class _Head(msgspec.Struct):
@@ -59,7 +60,7 @@ class UsageFilter:
 
     def feed(self, events: bytes) -> bytes:
         """Take whole events, as `answers.EventStream` gives them; give those for the client."""
-        if _USAGE not in events:  # nearly always
+        if _USAGE not in events or not _NO_CHOICES.search(events):  # nearly always
             return events
         kept: list[bytes] = []
         start = 0

@@ -26,6 +26,7 @@ _STOPPED: Final = re.compile(rb'"type"\s*:\s*"message_stop"')
 _ANTHROPIC_ERROR: Final = re.compile(rb'(?:^|[\r\n])data: ?\{\s*"type"\s*:\s*"error"')
 _LAST_WORD: Final = re.compile(rb'"type"\s*:\s*"[a-z_.]+\.(?:completed|done)"')
 _REFUSED: Final = re.compile(rb'"blockReason"\s*:\s*"')
+_USAGE: Final = b'"usage"'
 _HEAD: Final = 4096
 """Bytes of a stream's beginning that are looked at for its first count of tokens."""
 _GEMINI_USAGE: Final = re.compile(rb'"usageMetadata"\s*:\s*(?=\{)')
@@ -203,7 +204,8 @@ class _HidingStream(EventStream):
         self._filter = UsageFilter()
 
     def feed(self, chunk: bytes) -> bytes:
-        return self._filter.feed(super().feed(chunk))
+        out = super().feed(chunk)
+        return out if _USAGE not in out else self._filter.feed(out)
 
     def end(self, *, clean: bool) -> Ending:
         ending = super().end(clean=clean)

@@ -17,7 +17,7 @@ import grpc
 from relay_svc import metrics
 from relay_svc.plan import Models
 from relay_svc.router_client.outcomes import OutcomeStream
-from relay_svc.router_client.picks import PickStream, Result, StreamBroke
+from relay_svc.router_client.picks import Answer, PickStream, StreamBroke, picks_call
 from relay_svc.router_client.wire import models_from, refused_from
 from trunkline.rpc import dial, read_error
 from trunkline.secret import Secret
@@ -30,6 +30,8 @@ log = get_logger()
 
 _LOST: Final = (grpc.aio.AioRpcError, StreamBroke, TimeoutError, EOFError, asyncio.InvalidStateError)
 """How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
+BUSY: Final = 64
+"""Picks in flight at which a router is busy, and another is asked as well."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 
@@ -77,14 +79,17 @@ class Link:
         self.outcomes = OutcomeStream(settings.outcome_bound, settings.answer_limit)
         self._settings = settings
         self._changed = changed
-        self._picks = PickStream(settings.answer_limit)
+        self._picks = PickStream(address, settings.answer_limit)
         self._stub: Any = None
         self._metadata: tuple[tuple[str, str], ...] = ()
 
     @property
     def standing(self) -> Standing:
         """How gladly to ask here; DOWN from the moment the pick stream broke."""
-        return Standing.DOWN if self._picks.broken else self._standing
+        if self._picks.broken:
+            return Standing.DOWN
+        # A plan tells that its router is degraded sooner than the next status would.
+        return max(self._standing, Standing.DEGRADED) if self._picks.degraded else self._standing
 
     @property
     def late(self) -> bool:
@@ -96,12 +101,16 @@ class Link:
         """How many picks wait here."""
         return self._picks.in_flight
 
-    async def ask(self, pick: pb.Pick, time_limit: float) -> Result:
-        """Ask one pick. Raises StreamBroke."""
-        result = await self._picks.ask(pick, time_limit)
-        if result.HasField("plan") and result.plan.degraded and self.standing is Standing.SERVING:
-            self._stand(Standing.DEGRADED)  # sooner than its next status would tell
-        return result
+    @property
+    def free(self) -> bool:
+        """Whether none can be better to ask: it serves, and is neither late nor busy."""
+        picks = self._picks
+        serves = self._standing is Standing.SERVING and not picks.broken and not picks.degraded
+        return serves and picks.in_flight < BUSY and not picks.late
+
+    def ask(self, pick: bytes, time_limit: float, deadline: float) -> Answer:
+        """Ask one pick, see `PickStream.ask`. Raises StreamBroke."""
+        return self._picks.ask(pick, time_limit, deadline)
 
     async def models(self, api_key: Secret, client_address: str, time_limit: float) -> Models:
         """List a key's models. Raises PickRefused, StreamBroke."""
@@ -143,14 +152,14 @@ class Link:
             stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
             self._metadata = dialled.metadata
             standing = await self._status(stub)
-            self._picks = PickStream(self._settings.answer_limit)
+            self._picks = PickStream(self.address, self._settings.answer_limit)
 
             def opened() -> None:
                 self._stub = stub
                 self._stand(standing)
 
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._picks.run(stub.PickChannels(metadata=dialled.metadata), opened))
+                tasks.create_task(self._picks.run(picks_call(dialled), opened))
                 tasks.create_task(self.outcomes.run(stub.ReportOutcomes(metadata=dialled.metadata)))
                 await self._watch(stub)  # here, not in a task: see `_heed_cancellation`
         finally:
@@ -172,7 +181,7 @@ class Link:
         return _STANDING.get(status.state, Standing.NOT_SERVING)
 
     def _stand(self, standing: Standing) -> None:
-        self._standing = standing
+        self._standing, self._picks.degraded = standing, False
         metrics.ROUTER_UP.labels(self.address).set(standing is not Standing.DOWN)
         self._changed(self)
 

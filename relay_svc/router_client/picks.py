@@ -6,7 +6,6 @@ asked elsewhere. How long a deferred pick may take is its asker's business.
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final
@@ -14,7 +13,9 @@ from typing import Any, Final
 import grpc
 
 from relay_svc.deadlines import Deadlines
-from relay_svc.router_client.wire import duration
+from relay_svc.plan import Plan
+from relay_svc.router_client.wire import item_of, plan_from, refused_from
+from trunkline.rpc import Dialled, read_refusal
 from trunkline.v1 import router_pb2 as pb
 
 MAX_BATCH: Final = 256
@@ -30,26 +31,57 @@ GATHER: Final = 0.0005
 LATE: Final = 0.1
 """Seconds for the answer to a message, which a router gives without waiting for anything."""
 
-Result = pb.PickChannelsResponse.Result
+
+def picks_call(dialled: Dialled) -> Any:
+    """Open the call that a stream goes over: as the generated stub does, but its messages are written as bytes."""
+    method = pb.DESCRIPTOR.services_by_name["RouterService"].methods_by_name["PickChannels"]
+    open_call = dialled.channel.stream_stream(
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=bytes,
+        response_deserializer=pb.PickChannelsResponse.FromString,
+    )
+    return open_call(metadata=dialled.metadata)
 
 
 class StreamBroke(Exception):  # noqa: N818 - a state: ask elsewhere
     """The stream ended before the answer came."""
 
 
+class Answer(asyncio.Future[Plan]):
+    """The answer to one pick: a plan; PickRefused, StreamBroke, or TimeoutError at its deadline."""
+
+    def __init__(self, stream: "PickStream", number: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for the answer to a pick."""
+        super().__init__(loop=loop)
+        self._stream, self._number = stream, number
+
+    def cut(self) -> None:
+        """End the wait: time is up."""
+        self._stream.forget(self._number)
+        if not self.done():
+            self.set_exception(TimeoutError())
+
+    def cancel(self, msg: Any = None) -> bool:
+        """End the wait: nobody wants to know any more."""
+        self._stream.forget(self._number)
+        return super().cancel(msg)
+
+
 class PickStream:
     """One stream's worth of picks; a broken stream is thrown away with it."""
 
-    def __init__(self, answer_limit: float) -> None:
-        """Take the longest wait for the answer to a message, in seconds."""
-        self._answer_limit = answer_limit
-        self._ids = itertools.count(1)
-        self._outbox: list[pb.PickChannelsRequest.Item] = []
-        self._waiting: dict[int, asyncio.Future[Result]] = {}
+    def __init__(self, address: str, answer_limit: float) -> None:
+        """Take the router's address, and the longest wait for the answer to a message, in seconds."""
+        self._address, self._answer_limit = address, answer_limit
+        self._last = 0
+        self._outbox: list[tuple[int, bytes]] = []
+        self._waiting: dict[int, Answer] = {}
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._full = asyncio.Event()
         self._broken = False
+        self.degraded = False
+        """Whether the last plan said that its router is."""
         self._asked_at = inf
         """When the message went out that is not answered yet."""
         self._deadlines = Deadlines()
@@ -69,22 +101,28 @@ class PickStream:
         """Whether the stream is over."""
         return self._broken
 
-    async def ask(self, pick: pb.Pick, time_limit: float) -> Result:
+    def ask(self, pick: bytes, time_limit: float, deadline: float) -> Answer:
         """Ask one pick; the router may take `time_limit` seconds to prove its answer. Raises StreamBroke."""
         if self._broken:
             raise StreamBroke
-        number = next(self._ids)
-        answer: asyncio.Future[Result] = self._deadlines.loop.create_future()
-        self._waiting[number] = answer
-        limit = None if time_limit == ROUTERS_LIMIT else duration(time_limit)
-        self._outbox.append(pb.PickChannelsRequest.Item(id=number, pick=pick, time_limit=limit))
-        self._wake.set()
-        if len(self._outbox) == WELL_FILLED:
+        self._last = number = self._last + 1
+        deadlines = self._deadlines
+        self._waiting[number] = answer = Answer(self, number, deadlines.loop)
+        deadlines.begin(answer, deadline)
+        outbox = self._outbox
+        outbox.append((number, item_of(number, pick, None if time_limit == ROUTERS_LIMIT else time_limit)))
+        if len(outbox) == 1:
+            self._wake.set()
+        elif len(outbox) == WELL_FILLED:
             self._full.set()
-        try:
-            return await answer
-        finally:
-            self._waiting.pop(number, None)
+        return answer
+
+    def forget(self, number: int) -> Answer | None:
+        """Let go of a pick whose answer is here, or is wanted no more."""
+        answer = self._waiting.pop(number, None)
+        if answer is not None:
+            self._deadlines.met(answer)
+        return answer
 
     async def run(self, call: Any, opened: Callable[[], None]) -> None:
         """Carry picks over a call until it breaks; `opened` is called once the router has answered a first, empty message.
@@ -121,24 +159,32 @@ class PickStream:
             await self._full.wait()
             late.cancel()
 
-    def _next_batch(self) -> list[pb.PickChannelsRequest.Item]:
+    def _next_batch(self) -> list[bytes]:
         batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
-        return [item for item in batch if item.id in self._waiting]  # whoever gave up is not asked for
+        return [item for number, item in batch if number in self._waiting]  # whoever gave up is not asked for
 
-    async def _exchange(self, call: Any, batch: list[pb.PickChannelsRequest.Item]) -> None:
+    async def _exchange(self, call: Any, batch: list[bytes]) -> None:
         self._answered.clear()
         self._asked_at = self._deadlines.loop.time()
         with self._deadlines.within(self._answer_limit):
-            await call.write(pb.PickChannelsRequest(items=batch))
+            await call.write(b"".join(batch))  # of one repeated field, a message is its items, one after another
             await self._answered.wait()
 
     async def _read(self, call: Any) -> None:
         while (response := await call.read()) is not grpc.aio.EOF:
             for result in response.results:
-                answer = self._waiting.get(result.id)
+                answer = self.forget(result.id)
                 if answer is not None and not answer.done():
-                    answer.set_result(result)
+                    self._settle(answer, result)
             if response.answers_request:
                 self._asked_at = inf
                 self._answered.set()
         raise StreamBroke
+
+    def _settle(self, answer: Answer, result: pb.PickChannelsResponse.Result) -> None:
+        if result.HasField("plan"):
+            plan = plan_from(result.plan, self._address)
+            self.degraded = plan.degraded
+            answer.set_result(plan)
+        else:
+            answer.set_exception(refused_from(read_refusal(result.refusal)))

@@ -14,11 +14,10 @@ from typing import Final, TypeVar
 from relay_svc import metrics
 from relay_svc.deadlines import Deadlines
 from relay_svc.plan import Asked, Models, Outcome, PickRefused, PicksOverloaded, Plan, RoutersUnreachable
-from relay_svc.router_client.link import Link, LinkSettings, Standing
+from relay_svc.router_client.link import BUSY, Link, LinkSettings, Standing
 from relay_svc.router_client.picks import ROUTERS_LIMIT, StreamBroke
-from relay_svc.router_client.wire import pick_of, plan_from, refused_from
+from relay_svc.router_client.wire import pick_of
 from trunkline.errors import Reason
-from trunkline.rpc import read_refusal
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
@@ -32,8 +31,6 @@ _MOST_ROUTERS: Final = 64
 """Most routers joined; more that peers name are left alone."""
 _PROOF_LIMIT: Final = ROUTERS_LIMIT
 """Seconds a router may take to prove a negative; half of the time left where that is less, so that another can be asked."""
-_BUSY: Final = 64
-"""Picks in flight at which a router is busy, and another is asked as well."""
 _LOOK_AGAIN: Final = 0.1
 """Seconds after which routers that failed a pick are asked once more, if nothing changed before."""
 T = TypeVar("T")
@@ -50,6 +47,8 @@ class RouterClient:
         self._waiting = 0
         self._deadlines = Deadlines()
         self._links: dict[str, Link] = {}
+        self._first: Link | None = None
+        """Of those that serve, the one whose turn is first."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._change = asyncio.Event()
@@ -79,18 +78,11 @@ class RouterClient:
     async def pick(self, asked: Asked, deadline: float) -> Plan:
         """Ask for a plan."""
         pick = pick_of(asked)
-
-        async def ask(link: Link, left: float) -> Plan:
-            result = await link.ask(pick, left)
-            if result.HasField("plan"):
-                return plan_from(result.plan, link.address)
-            raise refused_from(read_refusal(result.refusal))
-
-        return await self._asked(ask, deadline)
+        return await self._walk(lambda link, left: link.ask(pick, left, deadline), deadline)
 
     async def models(self, api_key: Secret, client_address: str, deadline: float) -> Models:
         """List a key's models."""
-        return await self._asked(lambda link, left: link.models(api_key, client_address, left), deadline)
+        return await self._walk(lambda link, left: link.models(api_key, client_address, left), deadline)
 
     def report(self, router: str, outcome: Outcome) -> None:
         """Queue an outcome for the router that named its candidate."""
@@ -100,51 +92,50 @@ class RouterClient:
         else:
             link.outcomes.add(outcome)
 
-    async def _asked(self, ask: Callable[[Link, float], Awaitable[T]], deadline: float) -> T:
+    async def _walk(self, ask: Callable[[Link, float], Awaitable[T]], deadline: float) -> T:
+        """Ask router after router; what one says of itself is the answer only if no other says more."""
         if self._waiting >= self._max_waiting:
             raise PicksOverloaded
         self._waiting += 1
-        refused: list[PickRefused] = []
+        refused: PickRefused | None = None
+        tried: set[str] = set()
         try:
-            with self._deadlines.until(deadline):
-                return await self._walk(ask, deadline, refused)
-        except TimeoutError:
-            raise refused[-1] if refused else RoutersUnreachable from None
+            while (left := deadline - self._deadlines.loop.time()) > 0:
+                link = self._best(tried)
+                if link is None and refused:
+                    break
+                if link is None:
+                    await self._next_change(min(left, _LOOK_AGAIN))  # one may be back in time
+                    tried.clear()
+                    continue
+                tried.add(link.address)
+                try:
+                    return await ask(link, min(_PROOF_LIMIT, left / 2))
+                except StreamBroke:
+                    metrics.PICKS_ASKED_AGAIN.inc()
+                except PickRefused as refusal:
+                    if refusal.reason not in _ASK_ANOTHER or refused:
+                        raise
+                    refused = refusal
+                    metrics.PICKS_ASKED_AGAIN.inc()
+                except TimeoutError:
+                    break
         finally:
             self._waiting -= 1
-
-    async def _walk(self, ask: Callable[[Link, float], Awaitable[T]], deadline: float, refused: list[PickRefused]) -> T:
-        """Ask router after router; `refused` gathers what was said that another router may know better."""
-        loop = self._deadlines.loop
-        tried: set[str] = set()
-        while True:
-            link = self._best(tried)
-            if link is None and refused:
-                raise refused[-1]
-            if link is None:
-                await self._next_change()  # one may be back in time
-                tried.clear()
-                continue
-            tried.add(link.address)
-            try:
-                return await ask(link, min(_PROOF_LIMIT, (deadline - loop.time()) / 2))
-            except StreamBroke:
-                metrics.PICKS_ASKED_AGAIN.inc()
-            except PickRefused as refusal:
-                if refusal.reason not in _ASK_ANOTHER or refused:
-                    raise
-                refused.append(refusal)
-                metrics.PICKS_ASKED_AGAIN.inc()
+        raise refused or RoutersUnreachable
 
     def _best(self, tried: set[str]) -> Link | None:
+        first = self._first
+        if first is not None and not tried and first.free:  # nearly always
+            return first
         up = [link for link in self._links.values() if link.standing is not Standing.DOWN and link.address not in tried]
         if len(up) < 2:  # noqa: PLR2004 - nothing to choose
             return up[0] if up else None
-        return min(up, key=lambda link: (link.standing, link.late, link.in_flight // _BUSY, link.turn))
+        return min(up, key=lambda link: (link.standing, link.late, link.in_flight // BUSY, link.turn))
 
-    async def _next_change(self) -> None:
+    async def _next_change(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_AGAIN):
+            async with asyncio.timeout(seconds):
                 await self._change.wait()
 
     def _changed(self, link: Link) -> None:
@@ -152,6 +143,8 @@ class RouterClient:
         self._change = asyncio.Event()
         if link.standing is not Standing.DOWN:
             self._learn(link)
+        serving = [link for link in self._links.values() if link.standing is Standing.SERVING]
+        self._first = min(serving, key=lambda link: link.turn, default=None)
         self._on_change()
 
     def _learn(self, link: Link) -> None:

@@ -11,6 +11,7 @@ deadline and goes on. So a deadline that was met costs no timer.
 import asyncio
 from typing import Any, Final, Protocol
 
+from relay_svc.upstream import Sink
 from relay_svc.upstream_http1.request import Origin
 from relay_svc.upstream_http1.response import Reader
 
@@ -37,9 +38,12 @@ class Connection(asyncio.Protocol):
         "_busy",
         "_deadline",
         "_held",
+        "_idle",
         "_keeper",
+        "_sink",
         "_timer",
         "_timer_at",
+        "_total",
         "_transport",
         "_waiter",
         "closed",
@@ -70,6 +74,8 @@ class Connection(asyncio.Protocol):
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
         self._busy = self._held = False
+        self._sink: Sink | None = None
+        self._idle = self._total = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -100,11 +106,19 @@ class Connection(asyncio.Protocol):
         if reader.complete or not self._busy:
             self.abort()
             return
+        waiter = self._waiter
+        sink = self._sink if waiter is not None and not waiter.done() else None
+        if sink is not None and (held := reader.whole_chunk(data)):
+            self._give(sink, held, data)
+            return
         reader.feed(data)
+        if sink is not None and not reader.over:
+            if reader.unread:  # otherwise it was only what frames a part
+                self._give(sink, reader.take(), b"")
+            return
         if reader.unread > MOST_UNREAD and not self._held and self._transport is not None:
             self._held = True
             self._transport.pause_reading()
-        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -157,6 +171,17 @@ class Connection(asyncio.Protocol):
             self._set_timer(deadline)
         return waiter
 
+    async def pour(self, sink: Sink, idle: float, total: float) -> None:
+        """Give a sink what comes until it takes no more, or the answer is over, or the time is, in which case `late` is set.
+
+        The time is over at `total`, or when no part came for `idle` seconds. Raises whatever the sink raises.
+        """
+        self._sink, self._idle, self._total = sink, idle, total
+        try:
+            await self.news(min(total, self.loop.time() + idle))
+        finally:
+            self._sink = None
+
     def take(self) -> bytes:
         """Take the body's bytes that are here, and let more come."""
         data = self.reader.take()
@@ -190,6 +215,19 @@ class Connection(asyncio.Protocol):
         self._keeper.gone(self)
 
     # ------------------------------------------------------------ waiting
+
+    def _give(self, sink: Sink, data: bytes, chunk: bytes) -> None:
+        """Give the sink a part, and wake whoever waits if it takes no more."""
+        waiter = self._waiter
+        assert waiter is not None  # noqa: S101 - a sink is set only while somebody waits
+        try:
+            if sink.take(data, chunk):
+                self._deadline = min(self._total, self.loop.time() + self._idle)
+                return
+            waiter.set_result(None)
+        except Exception as fault:  # noqa: BLE001 - raised where the sink's owner waits
+            waiter.set_exception(fault)
+        self._sink = None
 
     def _wake(self) -> None:
         waiter = self._waiter

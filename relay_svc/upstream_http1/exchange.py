@@ -7,7 +7,7 @@ request is worth is judged by its answer alone: an answer that begins before the
 from typing import Final
 
 from relay_svc.plan import TimeLimits
-from relay_svc.upstream import BrokenAnswer, ConnectTimeout, ReadTimeout
+from relay_svc.upstream import BrokenAnswer, ConnectTimeout, ReadTimeout, Sink
 from relay_svc.upstream_http1.connection import Connection
 
 _AT_ONCE: Final = 64 << 10
@@ -90,7 +90,7 @@ class Answer:
         if connection is None:
             return b""
         reader = connection.reader
-        if not (reader.unread or reader.complete or reader.fault):
+        if not (reader.unread or reader.over):
             await self._more(connection)
         data = connection.take()
         if reader.complete:
@@ -105,13 +105,38 @@ class Answer:
         reader = connection.reader
         deadline = min(self._total, connection.loop.time() + self._idle)
         try:
-            while not (reader.unread or reader.complete or reader.fault):
+            while not (reader.unread or reader.over):
                 await connection.news(deadline)
-                if connection.late and not (reader.unread or reader.complete or reader.fault):
+                if connection.late and not (reader.unread or reader.over):
                     raise ReadTimeout("the answer stalled")  # noqa: TRY301 - closes the connection like all else
         except BaseException:
             connection.abort()
             raise
+
+    async def pour(self, sink: Sink) -> bytes:
+        """Give a sink all that is still to come, without a turn of the event loop for each part.
+
+        The last bytes are returned if they came with the end. Raises ReadTimeout, BrokenAnswer.
+        """
+        connection = self._connection
+        if connection is None:
+            return b""
+        reader = connection.reader
+        try:
+            while not reader.over:
+                if reader.unread:
+                    if not sink.take(connection.take()) and not await sink.ready():
+                        return b""
+                    continue
+                await connection.pour(sink, self._idle, self._total)
+                if connection.late and not (reader.unread or reader.over):
+                    raise ReadTimeout("the answer stalled")  # noqa: TRY301 - closes the connection like all else
+            if reader.fault and reader.unread:
+                sink.take(connection.take())
+        except BaseException:
+            connection.abort()
+            raise
+        return await self.read()
 
     async def aclose(self) -> None:
         """Let the connection go: it is closed unless the body was read to its end."""

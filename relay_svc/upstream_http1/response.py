@@ -7,6 +7,7 @@ answer's end is never taken for a part of it, and the connection is not used aga
 answers; they carry nothing.)
 """
 
+import re
 from typing import Final
 
 import httptools
@@ -18,6 +19,8 @@ _INTERIM: Final = 200
 _LOWEST: Final = 100
 _SWITCHING: Final = 101
 _BODILESS: Final = frozenset({204, 304})
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,6})\r\n")
+_LINE_END: Final = b"\r\n"
 
 
 class _Stop(Exception):  # noqa: N818 - raised into httptools, which stops at it; `fault` or `surplus` says why
@@ -29,6 +32,7 @@ class Reader:
 
     __slots__ = (
         "_bounded",
+        "_between",
         "_chunked",
         "_fed",
         "_fields",
@@ -67,8 +71,13 @@ class Reader:
         """Whether the upstream will take another request, once the answer is complete."""
         self.unread = 0
         """Bytes of the body that `take` would give."""
-        self._bounded = self._chunked = False
+        self._bounded = self._chunked = self._between = False
         self._fed = self._fields = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come: it is complete, or at fault."""
+        return self.complete or bool(self.fault)
 
     def close(self) -> None:
         """Read no more; what is here can still be taken."""
@@ -83,6 +92,7 @@ class Reader:
         self.started = True
         self._fed += len(data)
         before = self.unread
+        self._between = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -91,10 +101,23 @@ class Reader:
             elif not self.fault:
                 self.fault = "the answer is not HTTP/1.1"
             return
+        self._between = self._between and data.endswith(_LINE_END)  # what follows it, if anything, has no end yet
         if self.unread != before:
             self._fed = 0
         elif self._fed > MAX_HEAD and not self.complete:
             self.fault = "the answer's lines are too long"
+
+    def whole_chunk(self, data: bytes) -> bytes:
+        """Give what a chunk holds if these bytes are one, no more and no less; they are not to be fed then. Empty otherwise.
+
+        Most parts of an event stream come so, and finding one costs a fifth of parsing it. It starts where the parser stands:
+        the last thing that it read was a chunk's end, and `whole_chunk` leaves it there.
+        """
+        if self._between and data.endswith(_LINE_END) and (line := _CHUNK.match(data)):
+            start = line.end()
+            if len(data) == start + int(line[1], 16) + 2:
+                return data[start:-2]
+        return b""
 
     def end(self) -> None:
         """Take note that nothing more will come."""
@@ -154,6 +177,14 @@ class Reader:
         """Keep a part of the body."""
         self._pieces.append(body)
         self.unread += len(body)
+
+    def on_chunk_header(self) -> None:
+        """Note that a chunk begins."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """Note that it is here."""
+        self._between = True
 
     def on_message_complete(self) -> None:
         """Note the end, unless it is an interim answer's."""
