@@ -141,6 +141,7 @@ def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadli
         body_timeout=settings.client_timeout,
         pick_timeout=settings.pick_timeout,
         total_timeout=settings.total_timeout,
+        max_held_bytes=settings.max_held_bytes,
     )
     return Relay(
         Serving(routers, upstream, deadlines, bounds),

@@ -109,7 +109,7 @@ class Walk:
                 return met
             failure, answer = met
             said = answer or said
-            if not await self._goes_on(failure, candidate, place, left):
+            if not inbound.again or not await self._goes_on(failure, candidate, place, left):
                 break
         if failure is None:
             raise all_passed(self._passed, inbound)

@@ -80,7 +80,7 @@ class Deadlines:
 
 
 class Deadline:
-    """What a task does inside a `with`: as `asyncio.Timeout`, its end cancels the task, and turns that into a TimeoutError."""
+    """What a task does inside a `with`: as `asyncio.Timeout`, it cancels the task and turns that into a TimeoutError."""
 
     __slots__ = ("_all", "_cancelling", "_due", "_reached", "_task")
 

@@ -144,6 +144,12 @@ def body_too_large(limit: int) -> HttpRefusal:
     return HttpRefusal(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes", code="request_too_large")
 
 
+def model_late(held: int) -> HttpRefusal:
+    """A form whose model comes so late that what is before it cannot be held."""
+    message = f"put the field model before the file: no more than {held} bytes before it can be held now"
+    return HttpRefusal(400, "MODEL_LATE", message, param="model")
+
+
 def body_too_slow(seconds: float) -> HttpRefusal:
     """A body that did not come in time."""
     return HttpRefusal(

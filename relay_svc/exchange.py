@@ -10,7 +10,7 @@ it reads and writes on a cycle is marked below.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -224,9 +224,37 @@ class Exchange:
         self._body = []
         return body
 
-    async def _rest_of_body(self, time_limit: float) -> None:
+    def _invite(self) -> None:
         if self.header(b"expect").lower() == b"100-continue":
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def stream_body(self) -> None:
+        """Have the body come bit by bit: as it is taken, so it comes."""
+        self._most = 0
+        self._connection.flow.resume_reading()
+        if self.more_body:
+            self._invite()
+
+    @property
+    def body_taken(self) -> bool:
+        """Whether the body was taken to its end."""
+        return not (self.more_body or self._body)
+
+    def take_body(self) -> bytes:
+        """Take what is here of a body that comes bit by bit."""
+        body, self._body, self._size = b"".join(self._body), [], 0
+        self._connection.flow.resume_reading()  # also after the last of it, as in `body`
+        return body
+
+    def hear(self, wake: Callable[[], None]) -> None:
+        """Call `wake` when there is something to take, or the body is over."""
+        self._end_of_body = self.loop.create_future()
+        self._end_of_body.add_done_callback(lambda _: wake())
+        if self._body or not self.more_body:
+            self._wake()
+
+    async def _rest_of_body(self, time_limit: float) -> None:
+        self._invite()
         loop = self.loop
         self._end_of_body = loop.create_future()
         late = loop.call_later(time_limit, self._wake)  # one timer for a body, however many parts it comes in

@@ -12,7 +12,7 @@ import msgspec
 from relay_svc import multipart, payload
 from relay_svc.dialects import Dialect, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
-from relay_svc.multipart import Form
+from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format
 from relay_svc.payload import Payload
 from relay_svc.providers import Asked
@@ -34,22 +34,27 @@ class Unnamed(msgspec.Struct, frozen=True):
 class Inbound:
     """One request."""
 
-    __slots__ = ("_read", "asked", "body", "content_type", "endpoint", "model", "path", "stream", "strict")
+    __slots__ = ("_read", "asked", "body", "content_type", "endpoint", "form", "model", "path", "stream", "strict")
 
-    def __init__(self, route: Route, content: bytes, path: str, query: bytes, content_type: bytes) -> None:
+    def __init__(
+        self, route: Route, content: bytes | Form | ComingForm, path: str, query: bytes, content_type: bytes
+    ) -> None:
         """Read what routing needs; `path` is without its query. Raises PayloadFault, FormFault."""
         self.endpoint = endpoint = route.endpoint
         self.path, self.content_type = path, content_type
-        self.body: Payload | Form | Unnamed
+        self.body: Payload | Unnamed
+        self.form: Form | ComingForm | None = None
         events = True
         if endpoint.model_in is ModelIn.PATH:
-            self.body, self.model = Unnamed(content), route.subject.removeprefix(_PREFIX)
+            self.body, self.model = Unnamed(_whole(content)), route.subject.removeprefix(_PREFIX)
             self.stream = endpoint.stream_by is StreamBy.PATH
             events = not self.stream or wants_events(query)
+        elif endpoint.body is Body.MULTIPART:
+            self.body = Unnamed(b"")
+            self.form = form = multipart.parse(content, content_type) if isinstance(content, bytes) else content
+            self.model, self.stream = form.model, form.stream and endpoint.stream_by is not StreamBy.NEVER
         else:
-            self.body = (
-                multipart.parse(content, content_type) if endpoint.body is Body.MULTIPART else payload.parse(content)
-            )
+            self.body = payload.parse(_whole(content))
             self.model = self.body.model
             self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
         self.asked = _asked(endpoint, self.stream, events)
@@ -61,6 +66,11 @@ class Inbound:
     def written(self) -> Format:
         """How the client writes and reads."""
         return self.endpoint.format
+
+    @property
+    def again(self) -> bool:
+        """Whether it can be sent once more: all that was sent of it is still here."""
+        return self.form is None or isinstance(self.form, Form) or self.form.again
 
     @property
     def array(self) -> bool:
@@ -75,6 +85,12 @@ class Inbound:
             self._read[strict] = request, losses
         request, losses = self._read[strict]
         return request, losses.copy()
+
+
+def _whole(content: bytes | Form | ComingForm) -> bytes:
+    if not isinstance(content, bytes):
+        raise TypeError("a form, where none belongs")
+    return content
 
 
 _PREFIX: Final = "models/"

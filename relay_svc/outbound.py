@@ -8,7 +8,7 @@ The law: pure. How an upstream is asked for an operation is worked out once for 
 cannot be asked is said by a Passed: another candidate may do, and no attempt was made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relay_svc import headers, translations, watches
@@ -18,6 +18,7 @@ from relay_svc.dialects import Stamp as DialectStamp
 from relay_svc.dialects import Target as DialectTarget
 from relay_svc.dialects.signatures import has_foreign
 from relay_svc.inbound import DIALECTS, Inbound
+from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format, Operation
 from relay_svc.plan import Candidate, TimeLimits
 from relay_svc.providers import Adapter, Call, NotOffered, Target, Unusable, how_to_ask
@@ -137,6 +138,8 @@ def outbound(candidate: Candidate, inbound: Inbound, around: Around) -> Outbound
     try:
         if way.translates or way.call.adapter is not Adapter.NONE:
             return _foreign(candidate, inbound, around, way)
+        if inbound.form is not None:
+            return _form(candidate, inbound.form, inbound.path, around, way)
         return _native(candidate, inbound, around, way)
     except (CannotCarry, DialectFault, AdapterFault, RunIncomplete, ShapingFault) as why:
         return Passed(why)
@@ -164,6 +167,18 @@ def _native(candidate: Candidate, inbound: Inbound, around: Around, way: Way) ->
         shaped = shape(body, call, candidate.shaping, way.overrides, inbound.path)
         body, hides = shaped.body, shaped.hides_usage
     return Outbound(_request(candidate, around, way, body), call, hides_usage=hides, losses=losses)
+
+
+def _form(candidate: Candidate, form: Form | ComingForm, path: str, around: Around, way: Way) -> Outbound:
+    if way.overrides and not way.overrides.touches_nothing(way.call.model, path):
+        raise ShapingFault("a form takes no parameter overrides")
+    try:
+        body = form.addressed_to(way.call.model or form.model)
+    except ValueError as fault:
+        raise ShapingFault(str(fault)) from None
+    if isinstance(body, bytes):
+        return Outbound(_request(candidate, around, way, body), way.call)
+    return Outbound(replace(_request(candidate, around, way, b""), coming=body), way.call)
 
 
 def _request(candidate: Candidate, around: Around, way: Way, body: bytes, *, anew: bool = False) -> UpstreamRequest:

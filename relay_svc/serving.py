@@ -12,16 +12,19 @@ from relay_svc import errors, metrics, record
 from relay_svc.attempts import ErrorAnswer, Policy, Walk
 from relay_svc.beginning import Begun
 from relay_svc.deadlines import Deadlines
-from relay_svc.endpoints import Route
+from relay_svc.endpoints import Body, Route
+from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import Exchange
 from relay_svc.forward import Forward, end_badly
 from relay_svc.inbound import Inbound
-from relay_svc.multipart import FormFault
+from relay_svc.incoming import Incoming
+from relay_svc.multipart import ComingForm, Form, FormFault
 from relay_svc.payload import PayloadFault
 from relay_svc.plan import Asked, PickRefused, PicksOverloaded, Plan, Result, Routers, RoutersUnreachable
 from relay_svc.providers import Adapter
 from relay_svc.record import Record, now
 from relay_svc.refusals import shown_error
+from relay_svc.uploads import Spills, Upload
 from relay_svc.upstream import Upstream
 from trunkline.secret import Secret
 from trunkline.telemetry import ASYNC, tell
@@ -37,6 +40,8 @@ class Bounds:
     body_timeout: float
     pick_timeout: float
     total_timeout: float
+    max_held_bytes: int = 1 << 20
+    """Of a form: held in memory until its model is known, and as many again for another attempt."""
 
 
 class Serving:
@@ -45,16 +50,37 @@ class Serving:
     def __init__(self, routers: Routers, upstream: Upstream, deadlines: Deadlines, bounds: Bounds) -> None:
         """Take the ports, the deadlines that a drain may bring forward, and the bounds."""
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
+        self._spills = Spills()
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         """Serve one request. Raises HttpRefusal before anything was sent, ClientStalled."""
+        if route.endpoint.body is Body.MULTIPART:
+            await self._serve_form(exchange, noted, api_key, route)
+            return
         body = await self._body(exchange, noted)
         inbound = _read(exchange, noted, route, body)
         await self._route(exchange, noted, api_key, inbound)
 
+    async def _serve_form(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
+        """Serve a request whose body goes up while it comes in."""
+        _refuse_encoded(exchange)
+        bounds = self._bounds
+        incoming = Incoming(exchange, bounds.max_body_bytes, bounds.body_timeout)
+        upload = Upload(incoming, exchange.header(b"content-type"), bounds.max_held_bytes, self._spills)
+        try:
+            try:
+                with self._deadlines.within(bounds.total_timeout):
+                    form = await upload.open()
+            except TimeoutError:
+                raise self._out_of_time() from None
+            noted.body_end = now()
+            await self._route(exchange, noted, api_key, _read(exchange, noted, route, form))
+        finally:
+            noted.bytes_in = upload.count
+            upload.close()
+
     async def _body(self, exchange: Exchange, noted: Record) -> bytes:
-        if exchange.header(b"content-encoding") not in (b"", b"identity"):
-            raise errors.encoded_body()
+        _refuse_encoded(exchange)
         body = await exchange.body(self._bounds.max_body_bytes, self._bounds.body_timeout)
         noted.body_end = now()
         noted.bytes_in = len(body)
@@ -78,7 +104,7 @@ class Serving:
                     self._settle(walk, exchange)
             await _show(exchange, noted, inbound, begun)
         except TimeoutError:
-            refusal = errors.going_down() if self._deadlines.expired else errors.deadline_exceeded()
+            refusal = self._out_of_time()
             if not exchange.started:
                 raise refusal from None
             noted.outcome, noted.reason = record.BROKEN, refusal.reason
@@ -105,6 +131,9 @@ class Serving:
         finally:
             await begun.answer.aclose()
 
+    def _out_of_time(self) -> HttpRefusal:
+        return errors.going_down() if self._deadlines.expired else errors.deadline_exceeded()
+
     def _settle(self, walk: Walk, exchange: Exchange) -> None:
         """Tell the router of an attempt that was cut off here, not by its upstream."""
         if walk.current is not None:
@@ -112,7 +141,12 @@ class Serving:
             walk.current.end(self._routers, Result.CLIENT_LEFT if left else Result.ABANDONED)
 
 
-def _read(exchange: Exchange, noted: Record, route: Route, body: bytes) -> Inbound:
+def _refuse_encoded(exchange: Exchange) -> None:
+    if exchange.header(b"content-encoding") not in (b"", b"identity"):
+        raise errors.encoded_body()
+
+
+def _read(exchange: Exchange, noted: Record, route: Route, body: bytes | Form | ComingForm) -> Inbound:
     try:
         inbound = Inbound(route, body, exchange.path, exchange.query, exchange.header(b"content-type"))
     except (PayloadFault, FormFault) as fault:

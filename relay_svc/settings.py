@@ -66,6 +66,13 @@ class Settings(Process, Tls):
         "TRUNKLINE_RELAY_TRUSTED_PROXIES", (), "Networks whose `X-Forwarded-For` is believed.", check=_networks
     )
     max_body_bytes: int = setting("TRUNKLINE_RELAY_MAX_BODY_BYTES", 64 << 20, "Largest request body.", check=positive)
+    max_held_bytes: int = setting(
+        "TRUNKLINE_RELAY_MAX_HELD_BYTES",
+        1 << 20,
+        "Of a form (`/v1/audio/…`), which goes up while it comes in: bytes held in memory before its model is known (more go "
+        "to a file), and bytes kept for another attempt.",
+        check=positive,
+    )
     max_header_bytes: int = setting(
         "TRUNKLINE_RELAY_MAX_HEADER_BYTES", 64 << 10, "Largest request head.", check=positive
     )

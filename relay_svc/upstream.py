@@ -7,9 +7,11 @@
     └── BrokenAnswer      the connection broke, or what came was no HTTP
 
 The law: bytes as they are on the wire, no redirect followed, no second try but on a pooled connection that had gone
-stale, and every wait within the limits given. A response that was not read to its end closes its connection.
+stale, and every wait within the limits given. A response that was not read to its end closes its connection. A body that
+is still coming in goes up at the upstream's pace and is never held whole; whatever its source raises ends the request.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +39,32 @@ class BrokenAnswer(UpstreamFailure):
     """The connection broke before the answer was whole, or what came was no HTTP."""
 
 
+class Coming(Protocol):
+    """The part of a request's body that is still coming in. How long it may take is its own to bound."""
+
+    @property
+    def left(self) -> int | None:
+        """Bytes that are still to be taken; None when nobody knows."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether everything has been taken."""
+        ...
+
+    def take(self) -> bytes:
+        """Take some of what is here, nothing if nothing is. Raises what ends the request, which is no UpstreamFailure."""
+        ...
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, once, when there is something to take, or something to raise, or all has been taken; or at once."""
+        ...
+
+    def rewind(self) -> bool:
+        """Go back to its beginning; False when what was taken is gone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One POST."""
@@ -47,6 +75,16 @@ class UpstreamRequest:
     limits: TimeLimits
     proxy: Secret | None = None
     """The URL of the proxy to go through."""
+    coming: Coming | None = field(default=None, repr=False)
+    """What follows `body`."""
+
+    @property
+    def length(self) -> int | None:
+        """How long the body will be; None when nobody knows."""
+        if self.coming is None:
+            return len(self.body)
+        left = self.coming.left
+        return None if left is None else len(self.body) + left
 
 
 class Sink(Protocol):
@@ -82,7 +120,7 @@ class UpstreamAnswer(Protocol):
         ...
 
     async def pour(self, sink: Sink) -> bytes:
-        """Give a sink all that is still to come, but for the last bytes if they came with the answer's end: those are returned.
+        """Give a sink all that is still to come; bytes that came together with the answer's end are returned instead.
 
         Raises ReadTimeout, BrokenAnswer, and whatever the sink raises.
         """

@@ -17,6 +17,7 @@ import httpx2
 
 from relay_svc.upstream import (
     BrokenAnswer,
+    Coming,
     ConnectFailed,
     ConnectTimeout,
     ReadTimeout,
@@ -58,8 +59,9 @@ class Httpx2Upstream:
         total = asyncio.get_running_loop().time() + request.limits.total
         try:
             return await self._send(request, total)
-        except _StaleConnection:
-            pass
+        except _StaleConnection as stale:
+            if request.coming is not None and not request.coming.rewind():
+                raise BrokenAnswer(str(stale)) from None
         try:
             return await self._send(request, total)
         except _StaleConnection as stale:
@@ -88,6 +90,8 @@ _SLOWEST: Final = 1 << 20
 
 def _time_to_send(request: UpstreamRequest) -> float:
     """Bound what comes before the request is sent: a free connection, TCP and TLS (a connect limit each), and the body."""
+    if request.coming is not None:  # its source bounds itself, and each write is bounded
+        return request.limits.total
     return 3 * request.limits.connect + len(request.body) / _SLOWEST
 
 
@@ -123,7 +127,7 @@ class _Progress:
 
     def failure(self, error: Exception) -> Exception:
         match error:
-            case httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            case httpx2.ConnectTimeout() | httpx2.PoolTimeout() | httpx2.WriteTimeout():
                 return ConnectTimeout(_named(error))
             case httpx2.RemoteProtocolError() | httpx2.ReadError() | httpx2.WriteError():
                 gone = not isinstance(error, httpx2.RemoteProtocolError) or "without sending a response" in str(error)
@@ -172,17 +176,39 @@ _url = lru_cache(maxsize=1024)(httpx2.URL)
 
 
 def _wire(request: UpstreamRequest, progress: _Progress) -> httpx2.Request:
-    limits = request.limits
+    limits, headers = request.limits, request.headers
+    content: bytes | AsyncIterator[bytes] = request.body
+    if request.coming is not None:
+        content = _pieces(request.body, request.coming)
+        if (length := request.length) is not None:
+            headers = [*headers, (b"content-length", b"%d" % length)]
     return httpx2.Request(
         "POST",
         _url(request.url),
-        headers=request.headers,
-        content=request.body,
+        headers=headers,
+        content=content,
         extensions={
-            "timeout": {"connect": limits.connect, "pool": limits.connect, "write": None, "read": None},
+            "timeout": {
+                "connect": limits.connect,
+                "pool": limits.connect,
+                "write": None if request.coming is None else limits.connect,
+                "read": None,
+            },
             "trace": progress.trace,
         },
     )
+
+
+async def _pieces(body: bytes, coming: Coming) -> AsyncIterator[bytes]:
+    if body:
+        yield body
+    while not coming.over:
+        if data := coming.take():
+            yield data
+        else:
+            news = asyncio.Event()
+            coming.tell(news.set)
+            await news.wait()
 
 
 def _named(error: Exception) -> str:

@@ -12,6 +12,7 @@ from router_svc.routes import Placement, Route
 from router_svc.snapshot import Channel, Seal, Snapshot
 
 EXCLUDED = "excluded"
+NOT_REQUIRED = "not_the_required_channel"
 SHADOWED = "counts_by_more_specific_name"
 NO_USABLE_KEY = "no_usable_key"
 
@@ -82,6 +83,8 @@ def _out_reason(channel: Channel, placement: Placement, ask: Ask) -> str:
         return placement.out_reason
     if channel.id in ask.excluded:
         return EXCLUDED
+    if ask.required not in (0, channel.id):
+        return NOT_REQUIRED
     if channel.usable and all(key.opened is Seal.BROKEN for key in channel.usable):
         return NO_USABLE_KEY
     proxy = channel.shaping.proxy

@@ -75,4 +75,6 @@ def _lasts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> bool:
         api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
         if api_key is None or not api_key.plain:
             return False
-    return isinstance(refusal, (ModelUnknown, ModelNotInGroup)) or (isinstance(refusal, NoChannel) and not ask.excluded)
+    return isinstance(refusal, (ModelUnknown, ModelNotInGroup)) or (
+        isinstance(refusal, NoChannel) and not ask.excluded and not ask.required
+    )

@@ -62,6 +62,8 @@ class Ask(Struct, gc=False):
     wanted: int = DEFAULT_CANDIDATES
     seed: int = 0
     decision_id: str = ""
+    required: int = 0
+    """The one channel that may be named; 0 for any."""
 
 
 class Candidate(Struct, gc=False):
@@ -144,6 +146,8 @@ def _candidates(snapshot: Snapshot, routes: GroupRoutes, ask: Ask, open_key: Ope
     """Fill a plan from the routes that a model matches, the most specific name first."""
     found: list[Candidate] = []
     draw = _Draw(snapshot.channels, ask, open_key, ask.seed, found, [])
+    if ask.required:
+        return found, draw.required(routes)
     route = routes.exact.get(ask.model)
     if route is not None:
         draw.from_route(ask.model, route)
@@ -171,6 +175,17 @@ class _Draw(Struct, gc=False):
     found: list[Candidate]
     shadowing: list[Route]
     """Routes of more specific names: their channels have had their turn."""
+
+    def required(self, routes: GroupRoutes) -> str:
+        """Take the one channel that is wanted, by the most specific name that leads to it; give that name."""
+        wanted, model = self.ask.required, self.ask.model
+        for declared, route in routes.of(model):
+            if wanted in route and wanted not in self.ask.excluded:
+                for tier in route.tiers:
+                    if wanted in tier:
+                        self._add(wanted, declared, tier.priority)
+                return declared
+        return model
 
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""

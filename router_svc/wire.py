@@ -47,6 +47,7 @@ class Asks:
             or len(model) > MAX_NAME
             or len(api_key) > MAX_NAME
             or len(excluded) > MAX_EXCLUDED
+            or pick.required_channel_id < 0
         ):
             raise InvalidFields(_faults(pick))
         return Ask(
@@ -58,6 +59,7 @@ class Asks:
             wanted or DEFAULT_CANDIDATES,
             pick.seed if pick.HasField("seed") else random.getrandbits(64),
             f"{self._prefix}-{next(self._numbers):x}",
+            pick.required_channel_id,
         )
 
     def key_hash(self, api_key: str) -> bytes:
@@ -77,6 +79,8 @@ def _faults(pick: router_pb2.Pick) -> list[FieldFault]:
         faults.append(FieldFault("pick.api_key", f"is longer than {MAX_NAME} characters"))
     if not 0 <= pick.max_candidates <= MAX_CANDIDATES:
         faults.append(FieldFault("pick.max_candidates", f"is not within 1 and {MAX_CANDIDATES}"))
+    if pick.required_channel_id < 0:
+        faults.append(FieldFault("pick.required_channel_id", "is no channel"))
     if len(pick.excluded_channel_ids) > MAX_EXCLUDED:
         faults.append(FieldFault("pick.excluded_channel_ids", f"are more than {MAX_EXCLUDED}"))
     return faults

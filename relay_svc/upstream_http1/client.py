@@ -10,7 +10,7 @@ import ssl
 from functools import lru_cache
 from typing import Final
 
-from relay_svc.upstream import ConnectFailed, UpstreamAnswer, UpstreamRequest
+from relay_svc.upstream import BrokenAnswer, ConnectFailed, UpstreamAnswer, UpstreamRequest
 from relay_svc.upstream_http1.dialling import Dialler
 from relay_svc.upstream_http1.exchange import StaleConnection, exchange
 from relay_svc.upstream_http1.pool import Pool
@@ -44,17 +44,18 @@ class Http1Upstream:
         total = asyncio.get_running_loop().time() + limits.total
         try:
             target = self._target(request.url)
-            head = target.head(request.headers, len(body))
+            head = target.head(request.headers, len(body) if request.coming is None else request.length)
         except Unsendable as fault:
             raise ConnectFailed(str(fault)) from None
         pool, origin = self._pool, target.origin
         connection = pool.take(origin) or await pool.connection(origin, limits.connect, total, fresh=False)
         try:
-            return await exchange(connection, head, body, limits, total)
+            return await exchange(connection, head, body, limits, total, request.coming)
         except StaleConnection:
-            pass
+            if request.coming is not None and not request.coming.rewind():
+                raise BrokenAnswer("the connection ended before the answer") from None
         connection = await pool.connection(origin, limits.connect, total, fresh=True)
-        return await exchange(connection, head, body, limits, total)
+        return await exchange(connection, head, body, limits, total, request.coming)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -229,6 +229,10 @@ class Connection(asyncio.Protocol):
             waiter.set_exception(fault)
         self._sink = None
 
+    def poke(self) -> None:
+        """Have whoever waits look again: something happened elsewhere."""
+        self._wake()
+
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():

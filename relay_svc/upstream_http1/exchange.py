@@ -7,8 +7,9 @@ request is worth is judged by its answer alone: an answer that begins before the
 from typing import Final
 
 from relay_svc.plan import TimeLimits
-from relay_svc.upstream import BrokenAnswer, ConnectTimeout, ReadTimeout, Sink
+from relay_svc.upstream import BrokenAnswer, Coming, ConnectTimeout, ReadTimeout, Sink
 from relay_svc.upstream_http1.connection import Connection
+from relay_svc.upstream_http1.uploading import upload
 
 _AT_ONCE: Final = 64 << 10
 """Longest body that leaves in one piece with its head."""
@@ -22,17 +23,21 @@ class StaleConnection(Exception):  # noqa: N818 - never leaves this package
     """A connection that was used before ended without a byte of answer."""
 
 
-async def exchange(connection: Connection, head: bytes, body: bytes, limits: TimeLimits, total: float) -> "Answer":
-    """Send a request and wait for its answer's head. Raises UpstreamFailure, StaleConnection."""
+async def exchange(
+    connection: Connection, head: bytes, body: bytes, limits: TimeLimits, total: float, coming: Coming | None = None
+) -> "Answer":
+    """Send a request and wait for its answer's head. Raises UpstreamFailure, StaleConnection, and what `coming` raises."""
     reader, loop = connection.reader, connection.loop
     if connection.closed:  # while it was handed over by the pool
         raise StaleConnection if connection.used else BrokenAnswer("the connection ended before the answer")
     connection.begin()
     try:
-        if len(body) <= _AT_ONCE:
+        if coming is not None:
+            await upload(connection, head, body, coming, limits, total)
+        elif len(body) <= _AT_ONCE:
             connection.write(head + body)
             connection.sent = True
-        if connection.stuck or not connection.sent:
+        if coming is None and (connection.stuck or not connection.sent):
             deadline = min(total, loop.time() + limits.connect + len(body) / _SLOWEST)
             await _send(connection, head, body, deadline)
         deadline = min(total, loop.time() + limits.first_byte)

@@ -38,15 +38,15 @@ class Target:
         self._prefix = b"POST %b HTTP/1.1\r\n" % path
         self._with_host = self._prefix + b"host: %b\r\n" % authority
 
-    def head(self, headers: Iterable[tuple[bytes, bytes]], length: int) -> bytes:
-        """Write the head of a request whose body is `length` bytes long. Raises Unsendable."""
+    def head(self, headers: Iterable[tuple[bytes, bytes]], length: int | None) -> bytes:
+        """Write the head of a request whose body is `length` bytes long, or comes in chunks. Raises Unsendable."""
         prefix = self._with_host
         lines = []
         for pair in headers:
             if pair[0] not in _known and not _new(pair[0]):
                 prefix = self._prefix
             lines.append(b": ".join(pair))
-        lines.append(b"content-length: %d\r\n\r\n" % length)
+        lines.append(_CHUNKED if length is None else b"content-length: %d\r\n\r\n" % length)
         fields = b"\r\n".join(lines)
         # Two control characters end each line and two the head; one more would be a value's own.
         if len(fields) - len(fields.translate(None, _CONTROL)) != 2 * len(lines) + 2:
@@ -54,6 +54,7 @@ class Target:
         return prefix + fields
 
 
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 _CONTROL: Final = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 """What no value may hold; a tab it may."""
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -31,8 +31,8 @@ class Reader:
     """Reads answers to POST requests."""
 
     __slots__ = (
-        "_bounded",
         "_between",
+        "_bounded",
         "_chunked",
         "_fed",
         "_fields",

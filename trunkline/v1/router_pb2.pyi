@@ -141,6 +141,7 @@ class Pick(_message.Message):
     MAX_CANDIDATES_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     MIN_TOKEN_FIELD_NUMBER: _builtins.int
+    REQUIRED_CHANNEL_ID_FIELD_NUMBER: _builtins.int
     api_key: _builtins.str
     """The secret that a client of the relay presented."""
     group: _builtins.str
@@ -153,6 +154,10 @@ class Pick(_message.Message):
     """The most candidates to name, 1 to 16; 3 when zero."""
     seed: _builtins.int
     """The seed of the weighted choice, to decide as another pick did; drawn by the router when absent."""
+    required_channel_id: _builtins.int
+    """The one channel that may be named, if it serves the caller that model: for what was begun there. Any when 0. A router that
+    does not know this field names others; who sets it looks at the plan.
+    """
     @_builtins.property
     def excluded_channel_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Channels that must not be named, since they failed already."""
@@ -172,10 +177,11 @@ class Pick(_message.Message):
         max_candidates: _builtins.int = ...,
         seed: _builtins.int | None = ...,
         min_token: _revision_pb2.RevisionToken | None = ...,
+        required_channel_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key", b"api_key", "caller", b"caller", "group", b"group", "min_token", b"min_token", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key", b"api_key", "caller", b"caller", "client_address", b"client_address", "excluded_channel_ids", b"excluded_channel_ids", "group", b"group", "max_candidates", b"max_candidates", "min_token", b"min_token", "model", b"model", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key", b"api_key", "caller", b"caller", "client_address", b"client_address", "excluded_channel_ids", b"excluded_channel_ids", "group", b"group", "max_candidates", b"max_candidates", "min_token", b"min_token", "model", b"model", "required_channel_id", b"required_channel_id", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -83,8 +83,17 @@ class Line:
     async def request(self) -> bytes:
         """Read a whole request; its body."""
         head = await self.head()
+        if b"transfer-encoding: chunked" in head.lower():
+            return await self._chunks()
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length: "))
         return await self.reader.readexactly(int(length.partition(b" ")[2]))
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            body += (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readexactly(2)
+        return body
 
     async def send(self, *parts: bytes) -> None:
         """Write bytes as they are, each part in a turn of the event loop of its own."""
@@ -107,6 +116,59 @@ class Line:
     def reset(self) -> None:
         """Close at once, whatever was unsent."""
         self.writer.transport.abort()
+
+
+class Source:
+    """A body that comes in piece by piece, as a test gives them."""
+
+    def __init__(self, length: int | None, *, kept: bool = False) -> None:
+        """Come in `length` bytes, or nobody knows how many; `kept` ones can be taken again."""
+        self.left, self.over, self.taken = length, False, 0
+        self.fault: Exception | None = None
+        self.asked = 0
+        """How often it was asked for more while there was none."""
+        self._kept, self._all, self._pieces, self._whole = kept, list[bytes](), list[bytes](), False
+        self._wake: Callable[[], None] | None = None
+
+    def give(self, *pieces: bytes, last: bool = False) -> None:
+        """Let pieces come in."""
+        self._pieces += pieces
+        self._all += pieces
+        self._whole = last
+        self.over = last and not self._pieces
+        self.wake()
+
+    def wake(self) -> None:
+        """Have whoever waits look."""
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
+
+    def take(self) -> bytes:
+        """Give a piece."""
+        if self.fault is not None:
+            raise self.fault
+        if not self._pieces:
+            return b""
+        piece = self._pieces.pop(0)
+        self.taken += len(piece)
+        self.left = None if self.left is None else self.left - len(piece)
+        self.over = self._whole and not self._pieces
+        return piece
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Have a piece waited for."""
+        self.asked += 1
+        self._wake = wake
+        if self._pieces or self.over or self.fault:
+            self.wake()
+
+    def rewind(self) -> bool:
+        """Begin again, if it was kept."""
+        if self._kept:
+            self._pieces, self.over = list(self._all), False
+            self.left = None if self.left is None else sum(map(len, self._all))
+        return self._kept
 
 
 Manner = Callable[[Line], Awaitable[None]]

@@ -23,6 +23,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "overloaded": ("requests",),
     "bad_body": ("x", None),
     "body_too_large": (1,),
+    "model_late": (1,),
     "body_too_slow": (1.0,),
     "not_found": ("/x",),
     "not_served": ("not served yet",),

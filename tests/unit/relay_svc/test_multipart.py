@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_svc.multipart import MOST_PARTS, FormFault, parse
+from relay_svc.multipart import MOST_PARTS, FormFault, FormReader, parse
 
 TYPE = b"multipart/form-data; boundary=xYz"
 
@@ -101,3 +101,23 @@ def test_nothing_makes_it_raise_anything_else(body: bytes, content_type: bytes) 
                 continue
             start, end = read.span
             assert form[start:end].decode() == read.model
+
+
+@given(st.data(), st.sampled_from([FORM, part("model", b"a") + FILE + END, FILE * 3 + END, FORM + b"x", FORM[:-9]]))
+def test_a_form_reads_the_same_however_it_is_cut(data: st.DataObject, form: bytes) -> None:
+    """Bit by bit it is the form that it is at once, or at fault as it is."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(form)), max_size=8)))
+    pieces = [form[start:end] for start, end in zip([0, *cuts], [*cuts, len(form)], strict=True)]
+    assert read(pieces) == read([form])
+
+
+def read(pieces: list[bytes]) -> object:
+    """What a form is, or its fault."""
+    reader = FormReader(TYPE)
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+        reader.end()
+    except FormFault as fault:
+        return str(fault), fault.param
+    return reader.model, reader.span, reader.stream

@@ -40,6 +40,7 @@ def test_what_exclusions_addresses_and_time_decided_is_not_remembered() -> None:
     """A refusal for one request's own circumstances is no other's."""
     negatives = Negatives()
     assert isinstance(decide(negatives, HELD, "m", excluded=frozenset({1})), NoChannel)
+    assert isinstance(decide(negatives, HELD, "m", required=2), NoChannel)
     assert isinstance(decide(negatives, HELD, "m"), Plan)
     keyed = snapshot(channel(1), api_key(expire_time=NOW - 1))
     early = negatives.decide(keyed, Ask("m", SECRET_HASH), NOW - 2, open_any)

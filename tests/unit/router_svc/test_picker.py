@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router_svc.explain import explain
 from router_svc.keyring import Keyring
 from router_svc.picker import Ask, Plan, decide
-from router_svc.snapshot import Channel, ChannelKey, Proxy, Seal, Shaping, Snapshot, covers
+from router_svc.snapshot import Channel, ChannelKey, Override, Proxy, Seal, Shaping, Snapshot, covers
 from tests.unit.router_svc.builders import (
     NOW,
     SECRET_HASH,
@@ -458,3 +458,31 @@ def _key_id(plan: Plan) -> int:
     chosen = plan.candidates[0].key
     assert chosen is not None
     return chosen.id
+
+
+# ---------------------------------------------------------------------- a required channel
+
+
+def test_a_required_channel_is_the_only_one_named_whatever_its_tier() -> None:
+    """For what was begun there: the others are of no use."""
+    held = snapshot(channel(1, priority=1, weight=0), channel(2, priority=9), channel(3, priority=9))
+    for wanted in (1, 2, 3):
+        assert ids_of(plan_of(held, required=wanted)) == [wanted]
+
+
+def test_a_required_channel_must_serve_the_caller_that_model() -> None:
+    """An id opens no door that was closed: unknown, off, of another group or model, or excluded it is no channel."""
+    held = snapshot(channel(1), channel(2, status="DISABLED"), channel(3, groups=("vip",)), channel(4, models=("x",)))
+    for wanted in (2, 3, 4, 99):
+        assert refusal_of(held, required=wanted).reason == Reason.NO_CHANNEL
+    assert refusal_of(held, required=1, excluded=frozenset({1})).reason == Reason.NO_CHANNEL
+    assert refusal_of(held, model="y", required=1).reason == Reason.MODEL_UNKNOWN
+
+
+def test_a_required_channel_counts_by_its_most_specific_name() -> None:
+    """As any other: off by its exact name, it is not let in through its wildcard."""
+    off = Override("default", "m", enabled=False, priority=None, weight=None)
+    held = snapshot(channel(1, models=("m", "m*"), overrides=(off,)), channel(2, models=("m*",)))
+    assert refusal_of(held, required=1).reason == Reason.NO_CHANNEL
+    assert ids_of(plan_of(held, required=2)) == [2]
+    assert plan_of(held, required=2).matched_model == "m*"

@@ -54,6 +54,7 @@ def test_a_pick_becomes_an_ask() -> None:
         (router_pb2.Pick(model="m", group="g", max_candidates=17), ["pick.max_candidates"]),
         (router_pb2.Pick(model="m", group="g", max_candidates=-1), ["pick.max_candidates"]),
         (router_pb2.Pick(model="m", group="g", excluded_channel_ids=range(2000)), ["pick.excluded_channel_ids"]),
+        (router_pb2.Pick(model="m", group="g", required_channel_id=-1), ["pick.required_channel_id"]),
     ],
 )
 def test_a_pick_at_fault_names_every_field(pick: router_pb2.Pick, fields: list[str]) -> None:
