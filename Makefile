@@ -41,11 +41,16 @@ run: install ## Start everything with a demo upstream; Ctrl-C stops it
 test: dev ## Run every test
 	$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
+# Properties that are tried on drawn examples: what translates, cuts and passes bytes of anybody's.
+DRAWN = tests/unit/relay_svc/dialects tests/unit/relay_svc/test_any_chunks.py
+
 .PHONY: prove
-prove: dev ## The long proof, an hour or two: a larger model, a million simulated schedules, a million picks under chaos
+prove: dev ## The long proof, some hours: a larger model, a million schedules, a million picks, 50,000 hostile inputs, every SDK
 	$(PY) -m tests.model --long
 	$(PY) -m tests.simulation --schedules 1000000
 	$(PY) -m prove --report docs/proof-report.md
+	$(PY) -m pytest --hypothesis-profile=prove --timeout 0 -n $(WORKERS) $(DRAWN)
+	$(PY) -m pytest --timeout 0 -n $(WORKERS) --whole tests/matrix
 
 .PHONY: check
 check: check-python check-imports check-protos check-stubs check-migrations ## All static checks; `make -k check` shows every fault

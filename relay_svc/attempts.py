@@ -192,6 +192,7 @@ class Walk:
                 left.sort(key=lambda other: candidates[other].channel_id != candidate.channel_id)
             case Verdict.WAIT:
                 self._waited = True
+                self._record.upstream_wait += judgement.wait  # the upstream's time, not the relay's
                 await asyncio.sleep(judgement.wait)
                 left.insert(0, place)
             case _:

@@ -29,7 +29,7 @@ from relay_svc.opening import Opening
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound
 from relay_svc.record import Attempt
-from relay_svc.upstream import UpstreamAnswer
+from relay_svc.upstream import ReadTimeout, UpstreamAnswer
 
 _MOST_KEPT: Final = 256 << 10
 """Bytes of a stream that are kept while its content has not begun; what is more than that is content enough."""
@@ -115,19 +115,18 @@ class Beginning:
     async def _opened(self, patience: float) -> Begun | Refused:
         opening = Opening()
         given: list[bytes] = []
-        chunk = await self._answer.read()
-        content = self._take(chunk, opening, given)
-        if (
-            content is None and chunk
-        ):  # nearly never: most streams begin with content, or send it with what is before it
-            try:
-                with self._deadlines.within(max(0.0, patience)):
-                    while content is None and (chunk := await self._answer.read()):
-                        content = self._take(chunk, opening, given)
-            except TimeoutError:
-                if self._deadlines.expired:
-                    raise
-                return Refused(Failure(Kind.STALLED))
+        content: Refused | bool | None = None
+        chunk = b""
+        try:
+            with self._deadlines.within(max(0.0, patience)):
+                while content is None and (chunk := await self._answer.read()):
+                    content = self._take(chunk, opening, given)
+        except TimeoutError:
+            if self._deadlines.expired:
+                raise
+            return Refused(Failure(Kind.STALLED))
+        except ReadTimeout:  # the limit between two reads was the shorter one
+            return Refused(Failure(Kind.STALLED))
         if isinstance(content, Refused):
             return content
         if not chunk:
@@ -136,8 +135,6 @@ class Beginning:
 
     def _take(self, chunk: bytes, opening: Opening, given: list[bytes]) -> Refused | bool | None:
         """Take more; tells whether content has begun, None when it has not, or why it will not."""
-        if not chunk:
-            return None
         out = self._watch.feed(chunk)
         given.append(out)
         if (told := self._told()) is not None:

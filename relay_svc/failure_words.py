@@ -1,8 +1,12 @@
 """What providers' own words for a failure mean: a table from word to class.
 
-The law: data, in lower case. A word is believed before a status, so it stands here only where its provider documents it or
-it has been seen. Numbers of vendors carry the vendor's name where the shape of the error tells it (see `provider_error`). A
-word with a dot (`Throttling.RateQuota`) is looked up whole, then by what is before its dots.
+The law: data, in lower case. A word is believed before a status, so it stands here only where it is known what it means. Of
+Coze's numbers 4013 (too many requests) and 720702222 (trouble of its servers) were found in other clients' sources; its own
+list could not be looked up, so the others are told as they are remembered, and a number that is not here counts as trouble,
+after which the next channel is asked.
+
+Numbers of vendors carry the vendor's name where the shape of the error tells it (see `provider_error`). A word with a dot
+(`Throttling.RateQuota`) is looked up whole, then by what is before its dots.
 """
 
 from collections.abc import Mapping

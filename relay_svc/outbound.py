@@ -23,6 +23,7 @@ from relay_svc.operations import CONVERSATIONS, Format, Operation
 from relay_svc.plan import Candidate, TimeLimits
 from relay_svc.providers import Adapter, Call, NotOffered, Target, Unusable, how_to_ask
 from relay_svc.providers.adapters import Asking, adapt
+from relay_svc.providers.claude import ways_of
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.providers.coze.written import Stamp
 from relay_svc.providers.faults import AdapterFault, RunIncomplete
@@ -255,10 +256,14 @@ def _noted(losses: Losses | None, lost: tuple[str, ...], *, strict: bool) -> Los
 
 def _written(candidate: Candidate, inbound: Inbound, way: Way) -> tuple[bytes, Losses]:
     request, losses = inbound.request(strict=inbound.strict or candidate.shaping.strict)
-    vendor = way.call.vendor
+    vendor, ways = way.call.vendor, ways_of(candidate.upstream_model)
     target = DialectTarget(
         candidate.upstream_model,
         max_completion_tokens=vendor.name in _NEWER_NAME and vendor.max_completion_tokens,
+        adaptive_thinking=ways.adaptive_thinking,
+        xhigh=ways.xhigh,
+        sampling=ways.sampling,
+        one_sampling=ways.one_sampling,
     )
     return write_request(DIALECTS[way.call.format], request, target, losses), losses
 

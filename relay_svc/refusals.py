@@ -18,7 +18,7 @@ from relay_svc.plan import Candidate
 from relay_svc.providers import NotOffered, Unusable
 from relay_svc.providers.faults import AdapterFault, RunIncomplete
 from relay_svc.shaping import ShapingFault, shown_status
-from trunkline.telemetry import get_logger
+from trunkline.telemetry import ASYNC, get_logger, tell
 
 log = get_logger()
 
@@ -29,8 +29,11 @@ _KEPT: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 
 
 def log_passed(passed: Passed, channel_id: int, request_id: str) -> None:
-    """Log a fault that is the channel's."""
-    if isinstance(passed.why, Unusable | ShapingFault):
+    """Log a fault that is the channel's, and a run that nobody would have waited for."""
+    if isinstance(passed.why, RunIncomplete):
+        facts: dict[str, object] = {"request_id": request_id, "channel_id": channel_id, "missing": passed.why.missing}
+        tell("warning", f"{ASYNC} run not started", facts)
+    elif isinstance(passed.why, Unusable | ShapingFault):
         why = passed.why.sentence if isinstance(passed.why, Unusable) else str(passed.why)
         log.error("channel cannot be used", channel_id=channel_id, request_id=request_id, why=why)
 

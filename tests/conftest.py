@@ -10,19 +10,26 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-from tests.harness import ports
+from tests.harness import fuzz, ports
 from tests.harness.postgres import TestPostgres, running_postgres
 
-# How long an example takes says how busy the machine is. All else is the default, or Hypothesis' own profile for CI.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+fuzz.register()
 settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seed N` replays the randomness of a failed test."""
+    """`--seed N` replays the randomness of a failed test; `--examples N` makes a long proof of the drawn ones."""
     parser.addoption("--seed", type=int, default=None, help="replay the randomness of a test that failed")
+    parser.addoption("--examples", type=int, default=None, help="try drawn tests on N new examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples there are, before the tests are read."""
+    if (many := config.getoption("--examples")) is not None:
+        fuzz.register(many)
+        settings.load_profile(fuzz.PROVE)
 
 
 @pytest.fixture(scope="session")

@@ -178,3 +178,9 @@ class Target(Struct, frozen=True):
     """Whether a chat upstream wants the bound under its newer name, as OpenAI's own reasoning models do."""
     adaptive_thinking: bool = True
     """Whether an Anthropic model decides itself how much to think; older ones want a budget."""
+    xhigh: bool = True
+    """Whether such a model knows that effort, which is `high` elsewhere."""
+    sampling: bool = True
+    """Whether an Anthropic model takes temperature, top_p and top_k."""
+    one_sampling: bool = False
+    """Whether temperature and top_p exclude each other there."""

@@ -1,8 +1,17 @@
 """How upstreams that call themselves compatible with OpenAI differ from it: a table.
 
 The law: data. A vendor is known by the channel's provider, by the option `vendor`, or by the host; one that is not in the
-table is sent what the client sent. A row says only what is documented or has been seen to fail: to rename a member that would
+table is sent what the client sent. A row renames or leaves out rather too much than too little: to rename a member that would
 have been understood loses nothing, to send one that is refused loses the request.
+
+How well each row is known, looked up in November 2026:
+
+    the vendor's own documentation       DashScope's and Moonshot's copies of Anthropic's API; Perplexity's path; Ollama's
+                                         members and operations
+    refusals reported by users           Mistral (`stream_options` and `max_completion_tokens`: 422, extra_forbidden)
+    the sources or documentation of      Zhipu (`stream_options` left out, `max_tokens` alone); NVIDIA, DeepInfra, Fireworks,
+    other clients and gateways           Moonshot (`max_tokens` alone); Groq (takes `max_completion_tokens`); most prefixes
+    nobody here, so softly held          the other rows' names for `max_tokens`, and what they lack
 """
 
 from collections.abc import Mapping
@@ -73,7 +82,13 @@ VENDORS: Final = (
         messages="/apps/anthropic/v1/messages",
         lacks=_SOUND | {Operation.IMAGES, Operation.MODERATIONS, Operation.RERANK},
     ),
-    Vendor("moonshot", ("api.moonshot.cn", "api.moonshot.ai"), messages="/anthropic/v1/messages", lacks=_ONLY_CHAT),
+    Vendor(
+        "moonshot",
+        ("api.moonshot.cn", "api.moonshot.ai"),
+        max_completion_tokens=False,
+        messages="/anthropic/v1/messages",
+        lacks=_ONLY_CHAT,
+    ),
     Vendor(
         "zhipu",
         ("open.bigmodel.cn", "api.z.ai"),
@@ -98,14 +113,18 @@ VENDORS: Final = (
     ),
     Vendor("groq", ("api.groq.com",), "/openai/v1", responses=True, lacks=frozenset({Operation.IMAGES})),
     Vendor("together", ("api.together.xyz", "api.together.ai"), max_completion_tokens=False),
-    Vendor("fireworks", ("api.fireworks.ai",), "/inference/v1", responses=True),
+    Vendor("fireworks", ("api.fireworks.ai",), "/inference/v1", max_completion_tokens=False, responses=True),
     Vendor("xai", ("api.x.ai",), responses=True, lacks=_SOUND | {Operation.MODERATIONS, Operation.RERANK}),
     Vendor("openrouter", ("openrouter.ai",), "/api/v1", responses=True, messages="/api/v1/messages"),
     Vendor("deepinfra", ("api.deepinfra.com",), "/v1/openai", max_completion_tokens=False),
     Vendor("cerebras", ("api.cerebras.ai",), lacks=_ONLY_CHAT - {Operation.COMPLETIONS}),
     Vendor("nvidia", ("integrate.api.nvidia.com",), max_completion_tokens=False),
     Vendor("perplexity", ("api.perplexity.ai",), "", max_completion_tokens=False, lacks=_ONLY_CHAT),
-    Vendor("ollama", max_completion_tokens=False, lacks=_LOCAL | {Operation.RERANK}),
+    Vendor(
+        "ollama",
+        max_completion_tokens=False,
+        lacks=frozenset({Operation.MODERATIONS, Operation.RERANK, Operation.TRANSLATIONS}),
+    ),
     Vendor("vllm", responses=True),
     Vendor("llama-cpp", responses=True, lacks=_LOCAL),
 )

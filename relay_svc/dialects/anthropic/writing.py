@@ -1,8 +1,8 @@
 """Writes a messages request.
 
 The law: what Anthropic refuses together is not sent together. Thinking goes without temperature, top_k and forced tools:
-the first two give way to it, it gives way to the third. Turns of one role in a row become one, results of tools first.
-Reasoning is sent back only with Anthropic's own proof of it.
+the first two give way to it, it gives way to the third. What a model does not take is not sent, as the target says. Turns
+of one role in a row become one, results of tools first. Reasoning is sent back only with Anthropic's own proof of it.
 """
 
 import re
@@ -29,6 +29,7 @@ from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import arguments_object, encode
 
 _LEAST_BUDGET: Final = 1024
+_DEFAULT: Final = 1  # of temperature and top_p: saying it says nothing
 _EFFORTS: Final = {"minimal": "low"}
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _TIERS: Final = {"default": "standard_only", "standard_only": "standard_only"}
@@ -54,7 +55,7 @@ def write(request: Request, target: Target, losses: Losses) -> bytes:
     if request.stop:
         body["stop_sequences"] = request.stop
     _write_thinking(body, request, target, losses)
-    _write_sampling(body, request, losses)
+    _write_sampling(body, request, target, losses)
     _write_format(body, request, losses)
     user = request.user or request.safety_identifier
     if user:
@@ -84,23 +85,25 @@ def _note(body: dict[str, Any], request: Request, losses: Losses) -> None:
         losses.add("service_tier")
 
 
-def _write_sampling(body: dict[str, Any], request: Request, losses: Losses) -> None:
+def _write_sampling(body: dict[str, Any], request: Request, target: Target, losses: Losses) -> None:
     thinks = body.get("thinking", {"type": "disabled"})["type"] != "disabled"
     if request.temperature is not None:
-        if thinks and request.temperature != 1:
+        if (thinks or not target.sampling) and request.temperature != _DEFAULT:
             losses.add("temperature")
         elif request.temperature > 1:  # OpenAI's and Gemini's reach to 2
             losses.add("temperature")
             body["temperature"] = 1
-        else:
+        elif target.sampling:
             body["temperature"] = request.temperature
     if request.top_p is not None:
-        if thinks and request.top_p < 0.95:  # noqa: PLR2004 - the least that goes with thinking
-            losses.add("top_p")
+        excluded = not target.sampling or (target.one_sampling and "temperature" in body)
+        if excluded or (thinks and request.top_p < 0.95):  # noqa: PLR2004 - the least that goes with thinking
+            if request.top_p != _DEFAULT:
+                losses.add("top_p")
         else:
             body["top_p"] = request.top_p
     if request.top_k is not None:
-        if thinks:
+        if thinks or not target.sampling:
             losses.add("top_k")
         else:
             body["top_k"] = request.top_k
@@ -156,6 +159,8 @@ def _write_thinking(body: dict[str, Any], request: Request, target: Target, loss
     if target.adaptive_thinking:
         thinking: dict[str, Any] = {"type": "adaptive"}
         effort = efforts.effort_of(reasoning)
+        if effort == "xhigh" and not target.xhigh:
+            effort = "high"
         if effort:
             body["output_config"] = {"effort": _EFFORTS.get(effort, effort)}
     else:

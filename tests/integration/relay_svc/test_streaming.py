@@ -29,12 +29,12 @@ BODY = b'{"model":"m","messages":[],"stream":true}'
 HEAD = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n"
 
 
-async def read_all(bench: Bench) -> tuple[list[bytes], bool]:
+async def read_all(bench: Bench, body: bytes = BODY) -> tuple[list[bytes], bool]:
     """Stream an answer: its events, and whether the transfer ended as HTTP says."""
     received = b""
     async with bench.relay.http() as client:
         try:
-            async with client.stream("POST", CHAT, content=BODY) as answer:
+            async with client.stream("POST", CHAT, content=body) as answer:
                 assert answer.status_code == 200
                 async for chunk in answer.aiter_raw():
                     received += chunk

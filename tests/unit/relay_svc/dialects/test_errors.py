@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from anthropic.types import ErrorResponse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects import Dialect, Failure, Kind, read_error, write_error
 from relay_svc.dialects.errors import LONGEST
+from tests.harness.fuzz import examples
 from tests.unit.relay_svc.dialects.samples import ANTHROPIC, CHAT, GEMINI, RESPONSES
 
 KEY_INVALID = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
@@ -69,7 +70,7 @@ def test_envelopes_are_the_dialects_own() -> None:
 
 
 @given(st.integers(-1, 700), st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"error":[]}', b"[[]]"]))
-@settings(derandomize=True, deadline=None)
+@examples(100)
 def test_reading_an_error_never_raises(status: int, body: bytes) -> None:
     """A page in HTML, half a JSON, nothing at all: there is a kind and a sentence."""
     failure = read_error(status, body)

@@ -1,11 +1,10 @@
 """Bytes that mean harm, or nothing."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects import (
@@ -27,48 +26,13 @@ from relay_svc.dialects import (
 )
 from relay_svc.dialects.losses import MAX_NAMES
 from relay_svc.dialects.usage import HiddenUsage
+from tests.harness.fuzz import examples
 from tests.unit.relay_svc.dialects.features import FEATURES
 from tests.unit.relay_svc.dialects.samples import ANSWERS, GEMINI_ARRAY, STAMP, STREAMS
+from tests.unit.relay_svc.dialects.wrecks import CUTS, pieces, streams, torn, wrecked
 
-SCALARS = st.sampled_from(
-    [None, True, False, 0, -1, 1 << 70, 1.5, 1e300, "", "x", "data:,", "text", "user", "tool", "function", "\x00", "😀"]
-)
-WRECKED = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "text", "x"]), inner, max_size=2)
-    ),
-    max_leaves=4,
-)
 REQUESTS = [(dialect, body) for feature in FEATURES for dialect, body in feature.bodies.items()]
-FUZZ = settings(derandomize=True, deadline=None, max_examples=400)
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Name every place in a JSON value."""
-    found = [path]
-    if isinstance(value, dict):
-        found += [place for key, inner in value.items() for place in places(inner, (*path, key))]
-    elif isinstance(value, list):
-        found += [place for key, inner in enumerate(value) for place in places(inner, (*path, key))]
-    return found
-
-
-def wrecked(value: Any, draw: Callable[[Any], Any]) -> Any:
-    """Put something else in one or two places, or take a member away."""
-    for _ in range(draw(st.integers(1, 2))):
-        path = draw(st.sampled_from(places(value)))
-        if not path:
-            return draw(WRECKED)
-        value = json.loads(json.dumps(value))
-        holder = value
-        for key in path[:-1]:
-            holder = holder[key]
-        if draw(st.booleans()):
-            holder[path[-1]] = draw(WRECKED)
-        elif isinstance(holder, dict):
-            del holder[path[-1]]
-    return value
+FUZZ = examples(400)
 
 
 def try_request(dialect: Dialect, body: bytes) -> None:
@@ -127,20 +91,25 @@ def test_a_wrecked_answer_is_refused_or_read(dialect: Dialect, data: st.DataObje
 @FUZZ
 def test_a_wrecked_stream_ends_one_way_or_the_other(dialect: Dialect, data: st.DataObject) -> None:
     """Events of the wrong shape, out of order, doubled or missing raise nothing."""
-    events = [block for block in STREAMS[dialect].split(b"\n\n") if block]
-    place = data.draw(st.integers(0, len(events) - 1))
-    what = data.draw(st.sampled_from(["wreck", "drop", "double", "swap"]))
-    name, _, told = events[place].rpartition(b"data: ")
-    if what == "wreck" and told.startswith(b"{"):
-        events[place] = name + b"data: " + json.dumps(wrecked(json.loads(told), data.draw)).encode()
-    elif what == "drop":
-        del events[place]
-    elif what == "double":
-        events.insert(data.draw(st.integers(0, len(events))), events[place])
-    else:
-        other = data.draw(st.integers(0, len(events) - 1))
-        events[place], events[other] = events[other], events[place]
-    try_stream(dialect, b"\n\n".join(events) + b"\n\n")
+    try_stream(dialect, data.draw(streams(dialect)))
+
+
+@given(st.sampled_from(list(Dialect)), st.sampled_from(list(Dialect)), st.booleans(), CUTS, st.data())
+@FUZZ
+def test_any_chunks_of_any_stream_give_the_same(
+    upstream: Dialect, client: Dialect, array: bool, cuts: list[int], data: st.DataObject
+) -> None:
+    """Good or bad, cut short or with noise within: the same bytes, the same end, the same tokens, the same losses."""
+    stream = data.draw(torn(upstream))
+
+    def translated(*chunks: bytes) -> tuple[object, ...]:
+        losses = Losses()
+        writer = stream_writer(client, STAMP, losses, array=array and client is Dialect.GEMINI)
+        way = Translation(StreamReader(upstream, losses, array=array and upstream is Dialect.GEMINI), writer)
+        out = b"".join([way.feed(chunk) for chunk in chunks]) + way.end(clean=True)
+        return out, way.whole, way.failure, way.usage, losses.names
+
+    assert translated(*pieces(stream, cuts)) == translated(stream)
 
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b'{"messages":' + b"[" * 900 + b"]" * 900 + b"}"]
@@ -155,18 +124,30 @@ JUNK = [
     b'{"model":"m","temperature":1e999}',
     *DEEP,
 ]
-SCHEMA_DEPTH = 800
 
 
-@given(st.binary(max_size=40) | st.sampled_from(JUNK), st.sampled_from(list(Dialect)))
-@settings(derandomize=True, deadline=None, max_examples=80)
-def test_bytes_that_are_nothing_are_refused(body: bytes, dialect: Dialect) -> None:
-    """No JSON, no UTF-8, halves of surrogates, numbers beyond all bounds, brackets without end."""
+def try_everything(body: bytes, dialect: Dialect) -> None:
+    """Take it for a request, an answer, an event, an element of an array and a stream."""
     try_request(dialect, body)
     try_answer(dialect, body)
     try_stream(dialect, b"data: " + body + b"\n\n")
+    try_stream(dialect, body)
     try_stream(Dialect.GEMINI, b"[" + body + b"]", array=True)
     try_stream(Dialect.GEMINI, GEMINI_ARRAY[: len(body) * 40] + body, array=True)
+
+
+@given(st.binary(max_size=40), st.sampled_from(list(Dialect)))
+@examples(80)
+def test_bytes_that_are_nothing_are_refused(body: bytes, dialect: Dialect) -> None:
+    """Whatever they are taken for."""
+    try_everything(body, dialect)
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("body", JUNK, ids=range(len(JUNK)))
+def test_what_is_no_message_is_refused(body: bytes, dialect: Dialect) -> None:
+    """No JSON, no UTF-8, halves of surrogates, numbers beyond all bounds, brackets without end."""
+    try_everything(body, dialect)
 
 
 @pytest.mark.parametrize("depth", [100, 300, 500, 800, 950, 2000])

@@ -2,10 +2,11 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects.sse import MAX_PIECE, ArrayCutter, EventCutter, Piece
+from tests.harness.fuzz import examples
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('"\\[]{},a\u2028é\n', max_size=8),
@@ -24,7 +25,7 @@ def test_events_are_read_as_the_standard_says() -> None:
 @given(
     st.lists(st.dictionaries(st.text(max_size=3), JSON, max_size=3), max_size=4), st.sampled_from([None, 1]), st.data()
 )
-@settings(derandomize=True, deadline=None)
+@examples(100)
 def test_an_array_is_cut_into_its_objects(objects: list[object], indent: int | None, data: st.DataObject) -> None:
     """Whatever is in the strings, and however the bytes are cut."""
     text = json.dumps(objects, indent=indent, ensure_ascii=False).encode()

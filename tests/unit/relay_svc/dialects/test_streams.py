@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects import (
@@ -21,6 +21,7 @@ from relay_svc.dialects import (
 from relay_svc.dialects.answer import Begin, Delta, Event, Finish, Finished, PartBegin, PartEnd, PartKind, Usage
 from relay_svc.dialects.form import Signature
 from relay_svc.dialects.sse import EventCutter
+from tests.harness.fuzz import examples
 from tests.unit.relay_svc.dialects import sdk
 from tests.unit.relay_svc.dialects.folding import fold
 from tests.unit.relay_svc.dialects.samples import (
@@ -106,7 +107,7 @@ CUTS = st.lists(st.integers(0, max(map(len, STREAMS.values()))), max_size=12).ma
 
 
 @given(st.sampled_from(list(Dialect)), st.sampled_from(list(Dialect)), CUTS)
-@settings(derandomize=True, deadline=None, max_examples=150)
+@examples(150)
 def test_chunks_make_no_difference(upstream: Dialect, client: Dialect, cuts: list[int]) -> None:
     """However an upstream's bytes are cut, the client gets the same."""
     stream = STREAMS[upstream]
@@ -126,7 +127,7 @@ def test_a_stream_may_come_byte_by_byte(dialect: Dialect) -> None:
 
 
 @given(st.sampled_from(list(Dialect)), st.sampled_from(list(Dialect)), st.integers(0, 1 << 14), st.booleans())
-@settings(derandomize=True, deadline=None, max_examples=300)
+@examples(300)
 def test_a_stream_cut_short_never_ends_as_if_it_were_whole(
     upstream: Dialect, client: Dialect, end: int, clean: bool
 ) -> None:

@@ -4,7 +4,7 @@ import base64
 import itertools
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects import Dialect, Losses, Target, read_request, write_request
@@ -20,6 +20,7 @@ from relay_svc.dialects.form import (
     Tool,
     ToolChoice,
 )
+from tests.harness.fuzz import examples
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 NAMES = st.sampled_from(["weather", "search", "a_b-c"])
@@ -114,7 +115,7 @@ def carried(request: Request, *dialects: Dialect) -> Request:
 
 
 @given(requests(), st.sampled_from(list(Dialect)), st.sampled_from(list(Dialect)))
-@settings(derandomize=True, deadline=None, max_examples=150)
+@examples(150)
 def test_what_every_dialect_can_carry_comes_back(request: Request, first: Dialect, second: Dialect) -> None:
     """Through any two dialects, one after the other, whatever the words, names, numbers and the order of calls."""
     assert normal(carried(request, first, second)) == normal(request)

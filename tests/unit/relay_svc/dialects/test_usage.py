@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_svc.dialects import Dialect, Usage, UsageWatch, read_usage
 from relay_svc.dialects.usage import HiddenUsage
+from tests.harness.fuzz import examples
 from tests.unit.relay_svc.dialects.samples import (
     ANSWERS,
     CHAT,
@@ -38,7 +39,7 @@ def test_tokens_are_read_out_of_geminis_array() -> None:
 
 
 @given(st.lists(st.integers(0, len(STREAMS[CHAT])), max_size=6).map(sorted))
-@settings(derandomize=True, deadline=None, max_examples=50)
+@examples(50)
 def test_a_client_that_did_not_ask_is_not_told_the_tokens(cuts: list[int]) -> None:
     """The one chunk that tells them is left out, and every other passes."""
     hidden = HiddenUsage()
