@@ -30,6 +30,8 @@ class Vendor:
     """Whether it knows the role `developer`, which is `system` elsewhere."""
     responses: bool = False
     """Whether it serves `/responses`."""
+    chat: bool = True
+    """Whether it serves `/chat/completions`."""
     messages: str = ""
     """Where it serves Anthropic's `/v1/messages`, from the root of its host; empty when it does not."""
     lacks: frozenset[Operation] = frozenset()
