@@ -21,8 +21,19 @@ settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seed N` replays the randomness of a failed test."""
+    """`--seed N` replays the randomness of a failed test; `--whole` runs products of which a selection is run else."""
     parser.addoption("--seed", type=int, default=None, help="replay the randomness of a test that failed")
+    parser.addoption("--whole", action="store_true", help="run the tests marked `whole`, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the long proof runs."""
+    if config.getoption("--whole"):
+        return
+    left = [item for item in items if item.get_closest_marker("whole") is not None]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.get_closest_marker("whole") is None]
 
 
 @pytest.fixture(scope="session")
