@@ -109,7 +109,8 @@ VENDORS: Final = (
     Vendor("perplexity", ("api.perplexity.ai",), "", max_completion_tokens=False, lacks=_ONLY_CHAT),
     Vendor("ollama", max_completion_tokens=False, lacks=_LOCAL | {Operation.RERANK}),
     Vendor("vllm", responses=True),
-    Vendor("llama-cpp", responses=True, lacks=_LOCAL),
+    # Its own responses leave the schema out of sight, and their stream lacks the indices that OpenAI's SDK reads.
+    Vendor("llama-cpp", lacks=_LOCAL),
 )
 BY_NAME: Final[Mapping[str, Vendor]] = {vendor.name: vendor for vendor in VENDORS}
 _BY_HOST: Final[Mapping[str, Vendor]] = {host: vendor for vendor in VENDORS for host in vendor.hosts}

@@ -124,9 +124,11 @@ def _output_text(text: str) -> dict[str, Any]:
 def _response_stream(*pieces: str) -> bytes:
     text = "".join(pieces)
     begun = {**_RESPONSE, "status": "in_progress", "usage": None}
-    at = {"item_id": "msg_67ccd3acc8d4", "output_index": 0, "content_index": 0}
-    deltas = [{"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in pieces]
-    events = [
+    at: dict[str, Any] = {"item_id": "msg_67ccd3acc8d4", "output_index": 0, "content_index": 0}
+    deltas: list[dict[str, Any]] = [
+        {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in pieces
+    ]
+    events: list[dict[str, Any]] = [
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
         {"type": "response.output_item.added", "output_index": 0, "item": _item(None)},

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import anthropic
 import httpx2
@@ -32,7 +32,7 @@ class Town(BaseModel):
     """What structured output is asked for; made by the SDKs into a schema."""
 
     model_config = ConfigDict(extra="forbid")
-    city: str
+    city: Literal["Oslo", "Rome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ class OpenAiChat:
         async with self.sdk.chat.completions.stream(**request, stream_options={"include_usage": True}) as stream:
             async for event in stream:
                 pieces += event.type == "content.delta"
-            return self._said(await stream.get_final_completion(), pieces)
+            # Not the final completion: the helper makes an exception of one that was cut at its bound of tokens.
+            return self._said(stream.current_completion_snapshot, pieces)
 
     def _request(self, asked: Asked) -> dict[str, Any]:
         content: Any = asked.words
@@ -150,11 +151,15 @@ class OpenAiResponses:
         if not asked.stream:
             whole = self.sdk.responses.parse if asked.schema else self.sdk.responses.create
             return self._said(await whole(**request))
-        pieces = 0
+        pieces, last = 0, None
         async with self.sdk.responses.stream(**request) as stream:
             async for event in stream:
                 pieces += event.type == "response.output_text.delta"
-            return self._said(await stream.get_final_response(), pieces)
+                last = event
+        # Not the final response: the helper makes an exception of one that was cut at its bound of tokens.
+        assert last is not None
+        assert last.type in ("response.completed", "response.incomplete")
+        return self._said(last.response, pieces)
 
     def _request(self, asked: Asked) -> dict[str, Any]:
         content: list[dict[str, Any]] = [{"type": "input_text", "text": asked.words}]
