@@ -57,7 +57,7 @@ check: check-python check-imports check-protos check-stubs check-migrations ## A
 	@echo "check: all clean"
 
 .PHONY: dev
-dev: $(VENV)/self.stamp $(VENV)/dev.stamp ## Install the development tools into .venv
+dev: $(VENV)/self.stamp $(VENV)/dev.stamp $(VENV)/mock.stamp ## Install the development tools into .venv
 
 .PHONY: stubs
 stubs: dev ## Regenerate trunkline/v1 from protos/
@@ -106,6 +106,14 @@ $(VENV)/run.stamp: requirements/run.txt $(VENV)/made.stamp
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@echo "Installing the development tools ..."
 	@$(PIP) $(LOCKED) -r $<
+	@touch $@
+
+# The mock of providers that tests ask as an upstream, and the Node that runs it.
+$(VENV)/mock.stamp: requirements/mock.txt requirements/mock/package-lock.json $(VENV)/run.stamp
+	@echo "Installing the mock of providers ..."
+	@$(PIP) $(LOCKED) --quiet -r $<
+	@mkdir -p $(VENV)/mock && cp requirements/mock/package*.json $(VENV)/mock/
+	@requirements/npm --prefix $(VENV)/mock ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The project itself, editable: only its metadata can make this stale.

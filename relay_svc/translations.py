@@ -27,6 +27,7 @@ from relay_svc.dialects import (
 from relay_svc.dialects import Usage as DialectUsage
 from relay_svc.dialects.answer import Kind
 from relay_svc.dialects.errors import kind_of
+from relay_svc.failure_words import FailureClass, class_of
 from relay_svc.plan import NO_USAGE, Usage
 from relay_svc.providers.adapters import Adapted
 
@@ -40,6 +41,23 @@ def _usage(used: DialectUsage | None) -> Usage:
 
 def _unreadable(sentence: str) -> Failure:
     return Failure(Kind.UPSTREAM, f"the upstream's answer {sentence}", code="upstream_broken")
+
+
+_KINDS: Final = {
+    FailureClass.RATE_LIMIT: Kind.RATE_LIMIT,
+    FailureClass.QUOTA: Kind.BILLING,
+    FailureClass.CREDENTIAL: Kind.AUTHENTICATION,
+    FailureClass.MODEL_MISSING: Kind.NOT_FOUND,
+    FailureClass.REGION: Kind.PERMISSION,
+    FailureClass.CALLER: Kind.INVALID,
+    FailureClass.POLICY: Kind.INVALID,
+}
+
+
+def _kind_of(code: str) -> Kind:
+    """Tell what a vendor's number means, so that clients of every format are told the same."""
+    kind = class_of(code)
+    return _KINDS.get(kind, Kind.UPSTREAM) if kind else kind_of(0, code)
 
 
 class Stream:
@@ -148,7 +166,7 @@ class Adapter:
     def failure(self) -> Failure | None:
         """What the upstream said went wrong."""
         failed = self._adapted.failure
-        return Failure(kind_of(0, failed.code), failed.message, code=failed.code) if failed else None
+        return Failure(_kind_of(failed.code), failed.message, code=failed.code) if failed else None
 
     def begin(self, content_type: bytes) -> None:
         """Learn how the answer is written."""

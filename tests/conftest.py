@@ -20,9 +20,10 @@ settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seed N` replays the randomness of a failed test; `--examples N` makes a long proof of the drawn ones."""
+    """`--seed` replays a failed test; `--examples` makes a long proof of the drawn ones, `--whole` of the products."""
     parser.addoption("--seed", type=int, default=None, help="replay the randomness of a test that failed")
     parser.addoption("--examples", type=int, default=None, help="try drawn tests on N new examples")
+    parser.addoption("--whole", action="store_true", help="run the tests marked `whole`, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if (many := config.getoption("--examples")) is not None:
         fuzz.register(many)
         settings.load_profile(fuzz.PROVE)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the long proof runs."""
+    if config.getoption("--whole"):
+        return
+    left = [item for item in items if item.get_closest_marker("whole") is not None]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.get_closest_marker("whole") is None]
 
 
 @pytest.fixture(scope="session")

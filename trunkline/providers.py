@@ -36,6 +36,11 @@ class Provider(Struct, frozen=True):
 # Values go into URLs and headers: none may hold what either could not carry.
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _DIGITS: Final = r"[0-9]{1,32}"
+_API: Final = Option(
+    "api",
+    r"chat|responses",
+    "is the API that conversations go to: chat, or responses for models that know no other; the client's when absent",
+)
 _WORKFLOW: Final = Option("workflow_id", _DIGITS, "is the number of the workflow to run for models that name none")
 
 _DECLARED: Final = (
@@ -46,6 +51,7 @@ _DECLARED: Final = (
         (
             Option("organization", _NAME, "is the organization that pays, such as org-…"),
             Option("project", _NAME, "is the project that pays, such as proj_…"),
+            _API,
         ),
     ),
     Provider("openai-compatible", "openai-chat"),
@@ -61,6 +67,7 @@ _DECLARED: Final = (
                 required=True,
             ),
             Option("deployment", _NAME, "is the deployment that serves every model; the upstream's model when absent"),
+            _API,
         ),
     ),
     Provider(

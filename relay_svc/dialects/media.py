@@ -69,6 +69,11 @@ def guessed_mime(url: str) -> str:
     return _SUFFIXES.get(path.rpartition(".")[2].lower(), "")
 
 
+def standard_base64(data: str) -> str:
+    """Write base64 in the standard alphabet: Google's formats and SDK know the one for URLs too, and nobody else does."""
+    return data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4)
+
+
 def plain_text(media: Media) -> str | None:
     """Give the text of a plain-text file; None for any other media."""
     if media.mime != "text/plain" or not media.data:

@@ -9,6 +9,7 @@ import binascii
 from typing import Final
 
 from relay_svc.dialects.form import Dialect, Signature
+from relay_svc.dialects.media import standard_base64
 
 _MARK: Final = "trunkline/"
 _HOMES: Final = {dialect.value: dialect for dialect in Dialect}
@@ -52,6 +53,6 @@ def _plain(text: str, dialect: Dialect) -> str:
     if not text.startswith(_MARK_IN_BASE64):
         return ""
     try:
-        return base64.b64decode(text, validate=True).decode()
+        return base64.b64decode(standard_base64(text), validate=True).decode()
     except (binascii.Error, ValueError):
         return ""

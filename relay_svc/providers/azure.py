@@ -9,7 +9,7 @@ from typing import Final
 
 from relay_svc.operations import Format, Operation
 from relay_svc.providers.call import Answer, Asked, Call, NotOffered, Target, Unusable, named, rooted, segment
-from relay_svc.providers.openai import PATHS, call, served
+from relay_svc.providers.openai import PATHS, by_api, call, served
 from relay_svc.providers.vendors import Vendor
 
 _NEWER: Final = frozenset({"latest", "preview"})
@@ -39,14 +39,14 @@ def azure(target: Target, asked: Asked) -> Answer:
 
 def _newer(target: Target, asked: Asked, version: str) -> Answer:
     base = replace(target, base_url=rooted(target.base_url, "/openai/v1", *_ENDINGS))
-    answer = call(base, asked, _AZURE, named(b"api-key", target.key))
+    answer = call(base, asked, by_api(_AZURE, target.options), named(b"api-key", target.key))
     if isinstance(answer, Call) and version == "preview":
         return replace(answer, url=answer.url + "?api-version=preview")
     return answer
 
 
 def _dated(target: Target, asked: Asked, version: str, deployment: str) -> Answer:
-    vendor = _as_of(version)
+    vendor = by_api(_as_of(version), target.options)
     operation = served(asked, vendor)
     if operation is None:
         return NotOffered(target.provider, asked.operation)

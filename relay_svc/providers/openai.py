@@ -5,6 +5,7 @@ host gets that vendor's prefix. What the vendor does not serve itself is transla
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -48,7 +49,7 @@ ANTHROPIC_VERSION: Final = b"2023-06-01"
 def openai(target: Target, asked: Asked) -> Answer:
     """Ask OpenAI."""
     payers = tuple((name, target.options[option].encode()) for option, name in _PAYERS if target.options.get(option))
-    return call(target, asked, OPENAI, bearer(target.key) + payers)
+    return call(target, asked, by_api(OPENAI, target.options), bearer(target.key) + payers)
 
 
 def compatible(target: Target, asked: Asked) -> Answer:
@@ -78,10 +79,20 @@ def call(target: Target, asked: Asked, vendor: Vendor, credentials: Headers) -> 
     )
 
 
+def by_api(vendor: Vendor, options: Mapping[str, str]) -> Vendor:
+    """Give a vendor that is asked for conversations in the one way that a channel wants, if it wants one."""
+    match options.get("api"):
+        case "chat":
+            return replace(vendor, responses=False)
+        case "responses" if vendor.responses:
+            return replace(vendor, chat=False)
+    return vendor
+
+
 def served(asked: Asked, vendor: Vendor) -> Operation | None:
     """Tell which of a vendor's operations does what is asked; None when none does."""
     if asks_for_generation(asked):
-        native = asked.operation is Operation.RESPONSES and vendor.responses
+        native = vendor.responses and (asked.operation is Operation.RESPONSES or not vendor.chat)
         return Operation.RESPONSES if native else Operation.CHAT
     # What is written in a conversation's format and is no conversation (counting tokens, Gemini's embeddings) stays there.
     if asked.operation in vendor.lacks or asked.operation not in PATHS or asked.format in CONVERSATIONS:

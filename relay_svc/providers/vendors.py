@@ -39,6 +39,8 @@ class Vendor:
     """Whether it knows the role `developer`, which is `system` elsewhere."""
     responses: bool = False
     """Whether it serves `/responses`."""
+    chat: bool = True
+    """Whether it serves `/chat/completions`."""
     messages: str = ""
     """Where it serves Anthropic's `/v1/messages`, from the root of its host; empty when it does not."""
     lacks: frozenset[Operation] = frozenset()
@@ -126,7 +128,8 @@ VENDORS: Final = (
         lacks=frozenset({Operation.MODERATIONS, Operation.RERANK, Operation.TRANSLATIONS}),
     ),
     Vendor("vllm", responses=True),
-    Vendor("llama-cpp", responses=True, lacks=_LOCAL),
+    # Its own responses leave the schema out of sight, and their stream lacks the indices that OpenAI's SDK reads.
+    Vendor("llama-cpp", lacks=_LOCAL),
 )
 BY_NAME: Final[Mapping[str, Vendor]] = {vendor.name: vendor for vendor in VENDORS}
 _BY_HOST: Final[Mapping[str, Vendor]] = {host: vendor for vendor in VENDORS for host in vendor.hosts}

@@ -131,4 +131,4 @@ class Contents:
 
 def _blob(blob: Members) -> Media:
     mime, name = blob.need_text("mimeType").lower(), blob.text("displayName")
-    return Media(media.kind_of(mime), mime=mime, data=blob.need_text("data"), name=name)
+    return Media(media.kind_of(mime), mime=mime, data=media.standard_base64(blob.need_text("data")), name=name)

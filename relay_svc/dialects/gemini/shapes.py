@@ -115,12 +115,14 @@ FINISH_WORDS: Final = {
     Finish.PAUSE: "STOP",
 }
 MALFORMED: Final = "MALFORMED_FUNCTION_CALL"
+_ENDED: Final = frozenset({"STOP", "FUNCTION_CALL"})
+"""Ordinary ends; the second is none of Gemini's own words, but one of servers that imitate it."""
 
 
 def finish_of(candidate: CandidateShape, *, calls: bool) -> Finish | Failure:
     """Read why it ended; what says that the answer is no good is a failure."""
     word = candidate.finish_reason or ""
-    if word == "STOP":
+    if word in _ENDED:
         return Finish.TOOLS if calls else Finish.STOP
     if word == "MAX_TOKENS":
         return Finish.LENGTH

@@ -127,6 +127,19 @@ def test_azure_has_deployments_in_its_path_or_openais_own_api(
     assert made.credentials == ((b"api-key", b"sk-very-secret"),)
 
 
+def test_a_channel_may_say_by_which_api_conversations_are_asked_for() -> None:
+    """Some models know responses alone; an API that the upstream does not have is not asked."""
+    for provider, options in (("openai", {}), ("azure-openai", {"api_version": "latest"})):
+        for asked in (CHAT, MESSAGES, GENERATE, RESPONSES):
+            by_responses = call(provider, "https://x.example", asked, api="responses", **options)
+            assert by_responses.url.endswith("/v1/responses")
+            assert by_responses.format is Format.OPENAI_RESPONSES
+            assert call(provider, "https://x.example", asked, api="chat", **options).format is Format.OPENAI_CHAT
+        assert call(provider, "https://x.example", EMBED, api="responses", **options).url.endswith("/embeddings")
+    old = call("azure-openai", "https://x.example", MESSAGES, api="responses", api_version="2024-06-01")
+    assert old.format is Format.OPENAI_CHAT
+
+
 def test_azure_knows_newer_members_only_in_newer_versions() -> None:
     """`stream_options` came with the preview of September 2024."""
     for version, knows in [("2024-06-01", False), ("2024-09-01-preview", True), ("2024-10-21", True), ("latest", True)]:

@@ -97,6 +97,13 @@ def test_why_it_ended_has_a_word_in_each_dialect(finish: Finish, words: dict[Dia
             assert words[client].encode() in written
 
 
+def test_a_server_that_imitates_gemini_may_end_with_the_call() -> None:
+    """A word that Gemini itself has not; other words that are unknown say that the answer is no good."""
+    call = {"functionCall": {"name": "weather", "args": {}}}
+    body = {"candidates": [{"content": {"parts": [call]}, "finishReason": "FUNCTION_CALL"}]}
+    assert read(GEMINI, body).finish is Finish.TOOLS
+
+
 @pytest.mark.parametrize("client", Dialect)
 def test_a_refusal_is_told_as_one(client: Dialect) -> None:
     """The model's own refusal is never taken for a plain answer."""

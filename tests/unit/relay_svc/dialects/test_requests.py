@@ -297,6 +297,15 @@ def test_geminis_own_spellings_are_read() -> None:
     assert translated(GEMINI, CHAT, {"contents": turn("user", {"text": "x"})})[0]["messages"] == [says("user", "x")]
 
 
+def test_googles_alphabet_for_data_becomes_everybodys() -> None:
+    """Google's SDK writes base64 as for URLs, which nobody else reads; padding may be missing."""
+    for data in ("-_-_AA", "-_-_AA==", "+/+/AA=="):
+        body = gemini(turn("user", {"inlineData": {"mimeType": "image/png", "data": data}}))
+        written, _ = translated(GEMINI, CHAT, body)
+        url = written["messages"][0]["content"][0]["image_url"]["url"]
+        assert url == "data:image/png;base64,+/+/AA=="
+
+
 def test_a_choice_among_some_tools_is_kept_everywhere() -> None:
     """Anthropic has no list of allowed tools, so the others stay at home; Gemini leaves it open with a mode of its own."""
     tools = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": None} for name in ("a", "b", "c")]
