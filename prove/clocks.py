@@ -1,8 +1,7 @@
 """Wall clocks that jump: of one process each, while its monotonic clocks and everybody else's clocks go on.
 
 The law: the process sees what it would see if somebody set its machine's clock. A small library does that, preloaded into
-each member and built when a cluster starts; where there is no C compiler, clocks cannot be set and the faults that do so are
-left out.
+each member and built when a cluster starts. Where there is no C compiler, the same is done to what Python tells the process.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-_SOURCE: Final = Path(__file__).with_name("clock.c")
-_COMPILER: Final = shutil.which("cc") or shutil.which("gcc")
-CAN_BE_SET: Final = _COMPILER is not None
-"""Whether clocks can be set here."""
+_HERE: Final = Path(__file__).parent
+COMPILER: Final = shutil.which("cc") or shutil.which("gcc")
+"""A C compiler, if there is one."""
 
 
 class Clock:
@@ -35,16 +33,25 @@ class Clock:
         with self._path.open("r+b") as file, mmap.mmap(file.fileno(), 8) as memory:
             memory[:] = struct.pack("=q", round(seconds * 1e9))
 
-    def environment(self, library: Path) -> Mapping[str, str]:
-        """What the process is started with."""
-        return {"LD_PRELOAD": str(library), "TRUNKLINE_PROOF_CLOCK": str(self._path)}
+    def environment(self, way: Mapping[str, str]) -> Mapping[str, str]:
+        """What the process is started with; `way` is how its clock is set."""
+        return {**way, "TRUNKLINE_PROOF_CLOCK": str(self._path)}
 
 
-def build(directory: Path) -> Path:
-    """Build the library. Forks, so it must come before the first gRPC channel of this process."""
-    if _COMPILER is None:
-        raise FileNotFoundError("cc")
+def way_of_setting(directory: Path) -> Mapping[str, str]:
+    """Find how clocks are set here. May fork, so it must come before the first gRPC channel of this process."""
+    return by_library(directory, COMPILER) if COMPILER is not None else by_python()
+
+
+def by_library(directory: Path, compiler: str) -> Mapping[str, str]:
+    """Build a library that sets the clock of a whole process."""
     library = directory / "clock.so"
-    command = (_COMPILER, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", os.fspath(library), os.fspath(_SOURCE))
+    source = _HERE / "clock.c"
+    command = (compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", os.fspath(library), os.fspath(source))
     subprocess.run(command, check=True)
-    return library
+    return {"LD_PRELOAD": str(library)}
+
+
+def by_python() -> Mapping[str, str]:
+    """Set what Python tells a process, where nothing can be built."""
+    return {"PYTHONPATH": str(_HERE / "clock_in_python")}

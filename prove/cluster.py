@@ -22,7 +22,7 @@ from typing import Final
 
 import psycopg
 
-from prove.clocks import CAN_BE_SET, Clock, build
+from prove.clocks import Clock, way_of_setting
 from prove.postgres import HOST, Server
 from prove.proxy import Proxy
 from prove.waiting import until
@@ -114,7 +114,8 @@ class Cluster:
         """The way to the database, by member."""
         self.streams: dict[str, Proxy] = {}
         """The way from the admins, by router."""
-        self._library: Path | None = None
+        self._clocks: Mapping[str, str] = {}
+        """How they are set."""
         self.admins: list[Member] = []
         self.routers: list[Member] = []
 
@@ -133,8 +134,7 @@ class Cluster:
         self.server.make()
         await self.server.start()
         await _run_sql(self.server.dsn(), f"CREATE DATABASE {DATABASE}")
-        if CAN_BE_SET:
-            self._library = build(self.directory)
+        self._clocks = way_of_setting(self.directory)
         await self._plan()
         self.admins[0].launch()
         await self.admins[0].ready()
@@ -197,10 +197,8 @@ class Cluster:
         return await self._member(name, "router_svc", names, grpc, http)
 
     async def _member(self, name: str, module: str, names: Mapping[str, str], grpc: int, http: int) -> Member:
-        environment, clock = await self._environment(name, names), None
-        if self._library is not None:
-            clock = Clock(self.directory / f"{name}.clock")
-            environment |= clock.environment(self._library)
+        clock = Clock(self.directory / f"{name}.clock")
+        environment = {**await self._environment(name, names), **clock.environment(self._clocks)}
         return Member(name, module, environment, f"{HOST}:{grpc}", http, self._log(name), clock)
 
     async def _environment(self, name: str, names: Mapping[str, str]) -> dict[str, str]:

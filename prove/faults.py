@@ -11,7 +11,6 @@ from typing import Final
 from prove import faults_of_postgres as postgres
 from prove import faults_of_processes as processes
 from prove import faults_of_the_network as network
-from prove.clocks import CAN_BE_SET
 from prove.proxy import Mode
 from prove.scene import Fault
 
@@ -26,7 +25,7 @@ FAULTS: Final = {
         Fault("router killed", processes.router_killed),
         Fault("router frozen", processes.router_frozen),
         Fault("router frozen past its lease", processes.router_frozen_past_its_lease),
-        *([Fault("wall clocks jump", processes.clocks_jump)] if CAN_BE_SET else []),
+        Fault("wall clocks jump", processes.clocks_jump),
         Fault("disk of a router full", processes.disk_full),
         Fault("router started without a database", processes.cold_start_without_database),
         Fault("sessions terminated", postgres.sessions_terminated),

@@ -12,7 +12,6 @@ import pytest
 
 from prove.campaign import Campaign
 from prove.checks import Findings
-from prove.clocks import CAN_BE_SET
 from prove.faults import FAULTS
 from prove.records import Violation
 from prove.validate import judge, read_deployment, read_lines
@@ -75,7 +74,6 @@ async def test_the_validator_finds_nothing_against_the_logs_of_all_this(campaign
     assert verdicts.counts["changes found in the history"] > 0
 
 
-@pytest.mark.skipif(not CAN_BE_SET, reason="no C compiler to build the library with that sets a process's clock")
 async def test_a_machine_with_a_wrong_clock_answers_as_every_other(campaign: Campaign) -> None:
     """Keys expire by the database's clock, and spans are measured by none that can be set."""
     assert await broken_by(campaign, "wall clocks jump") == []

@@ -153,13 +153,17 @@ class World:
             self._see_answers()
 
     def _at_rest(self) -> bool:
+        """Tell whether every router is at head, serves, and waits for no load.
+
+        A failover may have made what it holds the head again, while an answer that was lost still has it wait.
+        """
         database = self._around.database
         head, clock = database.head.token, database.clock(self._universe.now)
         if len(self._routers) < self._schedule.routers:
             return False
         for router in self._routers.values():
             lease = database.leases.get(router.name)
-            if lease is None or lease.expire <= clock or router.cache.draining:
+            if lease is None or lease.expire <= clock or router.cache.draining or router.cache.follower.behind:
                 return False
             snapshot = router.cache.snapshot
             if (
