@@ -59,17 +59,9 @@ class Relay:
     async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
         noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange))
+        found = match(exchange.method, exchange.raw_path)
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
-        try:
-            await self._answer(exchange, noted)
-        finally:
-            self._in_flight -= 1
-            metrics.IN_FLIGHT.dec()
-            noted.close(exchange.status, exchange.sent, gone=exchange.gone)
-
-    async def _answer(self, exchange: Exchange, noted: Record) -> None:
-        found = match(exchange.method, exchange.raw_path)
         try:
             await self._serve(exchange, noted, found)
         except ClientStalled:
@@ -85,6 +77,10 @@ class Relay:
                 exchange.break_off()
             else:
                 await self._refuse(exchange, noted, errors.internal(), found)
+        finally:
+            self._in_flight -= 1
+            metrics.IN_FLIGHT.dec()
+            noted.close(exchange.status, exchange.sent, gone=exchange.gone)
 
     async def _serve(self, exchange: Exchange, noted: Record, found: Found) -> None:
         if not isinstance(found, Route):

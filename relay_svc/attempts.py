@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from relay_svc import errors, outbound, provider_error
 from relay_svc.beginning import Beginning, Begun, Refused
 from relay_svc.deadlines import Deadlines
@@ -59,8 +61,7 @@ class Policy:
     run_ids: RunIds | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
+class ErrorAnswer(msgspec.Struct, frozen=True):
     """An upstream's error, whole; `written` is its format."""
 
     status: int
@@ -130,43 +131,35 @@ class Walk:
         return out
 
     async def _attempt(self, candidate: Candidate, out: Outbound) -> Begun | tuple[Failure, ErrorAnswer | None]:
-        number = len(self._record.channels) + 1
-        attempt = self.current = Attempt(self._record, self._plan, candidate, number)
-        self._record.channels.append(candidate.channel_id)
-        try:
-            met = await self._try(attempt, out)
-        except UpstreamFailure as error:
-            failure = _failure_of(error)
-            attempt.end(self._routers, _RESULTS[failure.kind])
-            return failure, None
-        if isinstance(met, Begun):
-            return met
-        failure, answer = met
-        attempt.code = failure.code or failure.type
-        attempt.end(self._routers, _RESULTS.get(failure.kind, Result.UPSTREAM_ERROR))
-        return failure, answer
-
-    async def _try(self, attempt: Attempt, out: Outbound) -> Begun | tuple[Failure, ErrorAnswer | None]:
-        started = now()
+        noted = self._record
+        noted.channels.append(candidate.channel_id)
+        attempt = self.current = Attempt(noted, self._plan, candidate, len(noted.channels))
         answer: UpstreamAnswer | None = None
         kept = False
         try:
             answer = await self._upstream.send(out.request)
-            attempt.status = answer.status
-            if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
-                return await self._error(attempt, out, answer)
-            left = out.request.limits.first_byte - (now() - started)
-            met = await Beginning(answer, out, self._deadlines).read(left)
-            if isinstance(met, Begun):
-                attempt.first_byte = now()
-                met.attempt = attempt
-                kept = True
-                return met
-            return _refused(attempt, met)
+            attempt.status = status = answer.status
+            if 200 <= status < 300:  # noqa: PLR2004 - HTTP
+                left = out.request.limits.first_byte - (now() - attempt.start)
+                begun = await Beginning(answer, out, self._deadlines, attempt).read(left)
+                if isinstance(begun, Begun):
+                    attempt.first_byte = now()
+                    kept = True
+                    return begun
+                failure, said = _refused(attempt, begun)
+            else:
+                failure, said = await self._error(attempt, out, answer)
+        except UpstreamFailure as error:
+            failure = _failure_of(error)
+            attempt.end(self._routers, _RESULTS[failure.kind])
+            return failure, None
         finally:
-            self._record.upstream_wait += now() - started
+            noted.upstream_wait += now() - attempt.start
             if answer is not None and not kept:
                 await answer.aclose()
+        attempt.code = failure.code or failure.type
+        attempt.end(self._routers, _RESULTS.get(failure.kind, Result.UPSTREAM_ERROR))
+        return failure, said
 
     async def _error(
         self, attempt: Attempt, out: Outbound, answer: UpstreamAnswer

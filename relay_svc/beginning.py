@@ -9,7 +9,6 @@ The law: what has come is kept, up to a bound, and nothing of it is sent. A stre
 first byte has stalled.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -35,18 +34,17 @@ _MOST_KEPT: Final = 256 << 10
 """Bytes of a stream that are kept while its content has not begun; what is more than that is content enough."""
 
 
-@dataclass(slots=True)
-class Begun:
+class Begun(msgspec.Struct):
     """A good answer whose beginning is here."""
 
     answer: UpstreamAnswer
     out: Outbound
+    attempt: Attempt
     watch: Watch
     given: bytes
     """What goes to the client first."""
     ending: Ending | None = None
     """How it ended, if it is over already."""
-    attempt: Attempt = field(init=False)
 
     @property
     def events(self) -> bool:
@@ -56,8 +54,7 @@ class Begun:
         return isinstance(self.watch, EventStream)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """An answer that is none; `body` is the error's JSON where it told one."""
 
     failure: Failure
@@ -68,9 +65,11 @@ class Refused:
 class Beginning:
     """One answer's beginning."""
 
-    def __init__(self, answer: UpstreamAnswer, out: Outbound, deadlines: Deadlines) -> None:
+    __slots__ = ("_answer", "_attempt", "_deadlines", "_out", "_watch")
+
+    def __init__(self, answer: UpstreamAnswer, out: Outbound, deadlines: Deadlines, attempt: Attempt) -> None:
         """Take an answer whose head says that it is a success."""
-        self._answer, self._out, self._deadlines = answer, out, deadlines
+        self._answer, self._out, self._deadlines, self._attempt = answer, out, deadlines, attempt
         kind = first(answer.headers, b"content-type")
         written = out.watch
         if isinstance(written, translations.Adapter | translations.Chain):
@@ -89,7 +88,7 @@ class Beginning:
         return await self._opened(patience)
 
     def _begun(self, given: bytes, ending: Ending | None = None) -> Begun:
-        return Begun(self._answer, self._out, self._watch, given, ending)
+        return Begun(self._answer, self._out, self._attempt, self._watch, given, ending)
 
     async def _whole(self) -> Begun | Refused:
         watch = self._watch

@@ -86,7 +86,6 @@ class Exchange:
         "_left",
         "_most",
         "_size",
-        "_task",
         "_unsent",
         "close_delimited",
         "gone",
@@ -104,6 +103,7 @@ class Exchange:
         "started",
         "status",
         "takes_chunks",
+        "task",
     )
 
     def __init__(
@@ -132,7 +132,7 @@ class Exchange:
         self._size = 0
         self._most = _MOST_UNASKED
         self._end_of_body: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._chunked = False
         self._unsent = b""
         """The head, until something goes with it."""
@@ -168,7 +168,7 @@ class Exchange:
 
     def begin(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
         """Take the task that serves it; a client that left before it ran is noticed at its first wait."""
-        self._task, self.loop = task, loop
+        self.task, self.loop = task, loop
         if self.gone:
             task.cancel()
 
@@ -176,8 +176,8 @@ class Exchange:
         """Note that the client is gone, and end the work for it."""
         if not self.response_complete:
             self.gone = True
-            if self._task is not None:
-                self._task.cancel()
+            if self.task is not None:
+                self.task.cancel()
 
     def feed(self, data: bytes) -> None:
         """Take a part of the body; past what may be taken in, no more is read for now."""
@@ -267,7 +267,7 @@ class Exchange:
 
     # ------------------------------------------------------------ the answer
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers) -> None:
         """Give the head, whose names are in lower case; it goes out with the first bytes of the body, in one packet.
 
         Framing is made here, from `content-length` where it is given.
@@ -375,7 +375,7 @@ class Exchange:
         every = [*headers, (b"content-length", b"%d" % len(body))]
         if self.header(b"expect"):  # the body may have been refused unsent, and then the connection is out of step
             every.append((b"connection", b"close"))
-        await self.start(status, every)
+        self.start(status, every)
         await self.finish(body)
 
     def break_off(self, *, abort: bool = False) -> None:

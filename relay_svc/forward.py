@@ -35,7 +35,7 @@ class Forward:
         begun = self._begun
         if begun.ending is not None and begun.out.whole and begun.out.watch is not None:
             return await self._at_once(begun.given + begun.ending.rest)
-        await self._exchange.start(begun.answer.status, self._headers())
+        self._exchange.start(begun.answer.status, self._headers())
         fault: UpstreamFailure | None = None
         ending = begun.ending
         if begun.given or ending is None:
@@ -66,7 +66,7 @@ class Forward:
 
     async def _at_once(self, body: bytes) -> Result:
         headers = [*self._headers(), (b"content-length", b"%d" % len(body))]
-        await self._exchange.start(self._begun.answer.status, headers)
+        self._exchange.start(self._begun.answer.status, headers)
         await self._exchange.finish(body)
         self._record.usage, self._record.outcome = self._watch.usage(), record.SERVED
         return Result.SUCCESS

@@ -8,8 +8,10 @@ The law: pure. How an upstream is asked for an operation is worked out once for 
 cannot be asked is said by a Passed: another candidate may do, and no attempt was made.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from relay_svc import headers, translations, watches
 from relay_svc.answers import Watch
@@ -53,8 +55,7 @@ class Way:
     asks_usage: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(msgspec.Struct, frozen=True):
     """A request for one upstream."""
 
     request: UpstreamRequest
@@ -69,15 +70,13 @@ class Outbound:
     losses: Losses | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(msgspec.Struct, frozen=True):
     """Why a candidate is not asked."""
 
     why: NotOffered | Unusable | CannotCarry | DialectFault | AdapterFault | RunIncomplete | ShapingFault
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(msgspec.Struct, frozen=True):
     """What an upstream's request needs beside the client's."""
 
     request_id: str
@@ -179,7 +178,7 @@ def _form(candidate: Candidate, form: Form | ComingForm, path: str, around: Arou
         raise ShapingFault(str(fault)) from None
     if isinstance(body, bytes):
         return Outbound(_request(candidate, around, way, body), way.call)
-    return Outbound(replace(_request(candidate, around, way, b""), coming=body), way.call)
+    return Outbound(msgspec.structs.replace(_request(candidate, around, way, b""), coming=body), way.call)
 
 
 def _request(candidate: Candidate, around: Around, way: Way, body: bytes, *, anew: bool = False) -> UpstreamRequest:

@@ -4,7 +4,8 @@ The law: names, numbers and ids only. No header, body or key comes near a record
 """
 
 import time
-from dataclasses import dataclass, field
+
+import msgspec
 
 from relay_svc import metrics
 from relay_svc.errors import Headers, HttpRefusal
@@ -23,14 +24,13 @@ FAILED = "failed"
 now = time.perf_counter
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """One request. Times in seconds by `now`."""
 
     request_id: str
     path: str
     client_address: str
-    start: float = field(default_factory=now)
+    start: float = msgspec.field(default_factory=now)
     body_end: float = 0.0
     """When the request had been read."""
     upstream_wait: float = 0.0
@@ -41,7 +41,7 @@ class Record:
     stream: bool = False
     bytes_in: int = 0
     plan: Plan | None = None
-    channels: list[int] = field(default_factory=list)
+    channels: list[int] = []
     """The channels tried, in order."""
     outcome: str = ABANDONED
     """What is told unless something better is known."""
@@ -122,15 +122,14 @@ def _ms(span: float) -> float:
     return int(span * 1e6) / 1e3  # whole microseconds, for a quarter of what `round` costs
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """One attempt on one candidate, told to the router that named it."""
 
     record: Record
     plan: Plan
     candidate: Candidate
     number: int
-    start: float = field(default_factory=now)
+    start: float = msgspec.field(default_factory=now)
     first_byte: float = 0.0
     status: int = 0
     code: str = ""

@@ -44,7 +44,9 @@ class RetryBudget:
 
     def _at(self, now: float) -> int:
         """Let go of what is older than the window; give the place of the present."""
-        newest = max(self._newest, int(now / self._slice))
+        newest = int(now / self._slice)
+        if newest <= self._newest:
+            return self._newest % _SLICES
         for old in range(max(self._newest + 1, newest - _SLICES + 1), newest + 1):
             self._requests[old % _SLICES] = self._wasted[old % _SLICES] = 0
         self._newest = newest

@@ -90,18 +90,22 @@ class Serving:
         asked = Asked(api_key, inbound.model, noted.client_address, self._bounds.max_attempts)
         events = False
         try:
-            with self._deadlines.within(self._bounds.total_timeout):
+            with self._deadlines.within(self._bounds.total_timeout, exchange.task):
                 noted.plan = plan = await self._plan(asked)
                 walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, plan)
+                begun: Begun | ErrorAnswer | None = None
                 try:
                     begun = await walk.begin(inbound, exchange.headers)
                     if isinstance(begun, Begun):
                         forward = Forward(exchange, noted, begun, inbound.written)
                         events = forward.events
-                        await self._forward(forward, noted, begun)
+                        begun.attempt.end(self._routers, await forward.run(), noted.usage)
+                        _tell(noted, begun)
                         return
                 finally:
                     self._settle(walk, exchange)
+                    if isinstance(begun, Begun):
+                        await begun.answer.aclose()
             await _show(exchange, noted, inbound, begun)
         except TimeoutError:
             refusal = self._out_of_time()
@@ -123,20 +127,12 @@ class Serving:
         finally:
             metrics.PICK_SECONDS.observe(now() - start)
 
-    async def _forward(self, forward: Forward, noted: Record, begun: Begun) -> None:
-        try:
-            result = await forward.run()
-            begun.attempt.end(self._routers, result, noted.usage)
-            _tell(noted, begun)
-        finally:
-            await begun.answer.aclose()
-
     def _out_of_time(self) -> HttpRefusal:
         return errors.going_down() if self._deadlines.expired else errors.deadline_exceeded()
 
     def _settle(self, walk: Walk, exchange: Exchange) -> None:
         """Tell the router of an attempt that was cut off here, not by its upstream."""
-        if walk.current is not None:
+        if walk.current is not None and not walk.current.ended:
             left = exchange.gone or exchange.stalled
             walk.current.end(self._routers, Result.CLIENT_LEFT if left else Result.ABANDONED)
 

@@ -11,9 +11,10 @@ stale, and every wait within the limits given. A response that was not read to i
 is still coming in goes up at the upstream's pace and is never held whole; whatever its source raises ends the request.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
 
 from relay_svc.plan import TimeLimits
 from trunkline.secret import Secret
@@ -65,18 +66,21 @@ class Coming(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """One POST."""
 
     url: str
-    headers: list[tuple[bytes, bytes]] = field(repr=False)  # a credential is among them
-    body: bytes = field(repr=False)
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
     limits: TimeLimits
     proxy: Secret | None = None
     """The URL of the proxy to go through."""
-    coming: Coming | None = field(default=None, repr=False)
+    coming: Coming | None = None
     """What follows `body`."""
+
+    def __repr__(self) -> str:
+        """Show where it goes, and no more: a credential is among the headers."""
+        return f"UpstreamRequest({self.url!r})"
 
     @property
     def length(self) -> int | None:
@@ -134,7 +138,7 @@ class UpstreamAnswer(Protocol):
 class Upstream(Protocol):
     """Sends requests."""
 
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+    def send(self, request: UpstreamRequest) -> Coroutine[Any, Any, UpstreamAnswer]:
         """Send a request and wait for the head of its answer. Raises UpstreamFailure."""
         ...
 

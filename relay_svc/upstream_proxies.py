@@ -6,8 +6,8 @@ nowhere.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from relay_svc.upstream import ConnectFailed, Upstream, UpstreamAnswer, UpstreamRequest
 from trunkline.secret import Secret
@@ -24,11 +24,9 @@ class ThroughProxies:
         self._direct, self._make = direct, make
         self._ways: OrderedDict[str, Upstream] = OrderedDict()
 
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+    def send(self, request: UpstreamRequest) -> Coroutine[Any, Any, UpstreamAnswer]:
         """Send a request. Raises UpstreamFailure."""
-        if request.proxy is None:
-            return await self._direct.send(request)
-        return await self._way(request.proxy).send(request)
+        return (self._direct if request.proxy is None else self._way(request.proxy)).send(request)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -18,7 +18,8 @@ UNSIGNED: Final = _MARK + "unsigned/"
 SKIP: Final = "skip_thought_signature_validator"
 """Google's own word for a call that another model made, where its newer models insist on a proof."""
 _MARK_IN_BASE64: Final = base64.b64encode(_MARK[:9].encode()).decode()
-_TRACES: Final = (b'"' + _MARK.encode(), b'"' + _MARK_IN_BASE64.encode())
+_PLAIN: Final = b'"' + _MARK.encode()
+_ENCODED: Final = b'"' + _MARK_IN_BASE64.encode()
 
 
 def shown(signature: Signature | None, dialect: Dialect) -> str:
@@ -44,7 +45,7 @@ def known(text: str, dialect: Dialect) -> Signature | None:
 
 def has_foreign(body: bytes) -> bool:
     """Tell whether a request's bytes may hold marked proofs: even its own dialect's upstream would refuse them."""
-    return any(trace in body for trace in _TRACES)
+    return _PLAIN in body or _ENCODED in body
 
 
 def _plain(text: str, dialect: Dialect) -> str:
