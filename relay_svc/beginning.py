@@ -82,9 +82,8 @@ class Beginning:
             return await self._whole()
         if self._out.watch is None and not isinstance(self._watch, EventStream):
             chunk = await self._answer.read()
-            if not chunk:
-                return self._begun(b"", self._watch.end(clean=True))
-            return self._begun(self._watch.feed(chunk))
+            given = self._watch.feed(chunk) if chunk else b""
+            return self._begun(given, self._watch.end(clean=True) if self._answer.over or not chunk else None)
         return await self._opened(patience)
 
     def _begun(self, given: bytes, ending: Ending | None = None) -> Begun:

@@ -7,6 +7,7 @@ ends is one entry of a dict; the timer is set for the earliest of them, and when
 
 import asyncio
 import math
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,7 +25,6 @@ class Deadlines:
 
     def __init__(self) -> None:
         """Begin with none; one event loop's."""
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.open: dict[Wait, float] = {}
         """When each wait is over."""
         self._timer: asyncio.TimerHandle | None = None
@@ -39,12 +39,10 @@ class Deadlines:
         assert task is not None  # noqa: S101 - whatever can wait is in a task
         return Deadline(self, task, loop.time() + seconds)
 
-    @property
+    @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop, looked up once: Python 3.11 asks the kernel for the process id each time."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
+        return asyncio.get_running_loop()
 
     def expire(self) -> None:
         """End every open wait now, and each that is still to begin."""

@@ -272,36 +272,34 @@ class Exchange:
 
         Framing is made here, from `content-length` where it is given.
         """
-        lines = [*self._connection.standing_headers(), *headers, *self._framing(status, headers)]
-        parts = [_STATUS_LINES.get(status) or _status_line(status)]
-        for name, value in lines:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(b"\r\n")
-        head = b"".join(parts)
+        lines = [b": ".join(header) for header in self._connection.standing_headers()]
+        lines += [b": ".join(header) for header in headers]
+        lines += self._framing(status, headers)
+        head = b"\r\n".join((_STATUS_LINES.get(status) or _status_line(status), *lines, b"\r\n"))
         # A value that holds a line's end would let an upstream write the client's next answer.
         if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
             raise ValueError("a header holds the end of a line")
         self.started, self.status = True, status
         self._unsent = head
 
-    def _framing(self, status: int, headers: Headers) -> Headers:
-        """Settle how the answer's end will be told, and whether the connection outlives it."""
+    def _framing(self, status: int, headers: Headers) -> list[bytes]:
+        """Settle how the answer's end will be told, and whether the connection outlives it; gives the lines that say so."""
         named = dict(headers)
         length = int(named[b"content-length"]) if b"content-length" in named else None
         closes = b"connection" in named and b"close" in named[b"connection"].lower()
-        framing: Headers = []
+        framing: list[bytes] = []
         if self.method == "HEAD" or status in _NO_BODY:
             length = 0
         elif length is None and self.takes_chunks:
             self._chunked = True
-            framing.append((b"transfer-encoding", b"chunked"))
+            framing.append(b"transfer-encoding: chunked")
         elif length is None:
             self.close_delimited = True
         self._left = length
         if closes or self.close_delimited:
             self.keep_alive = False
         if not self.keep_alive and not closes:
-            framing.append((b"connection", b"close"))
+            framing.append(b"connection: close")
         return framing
 
     async def write(self, data: bytes) -> None:
@@ -391,7 +389,7 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
+    return b"HTTP/1.1 %d %b" % (status, phrase.encode())
 
 
 _STATUS_LINES: Final = {status.value: _status_line(status.value) for status in HTTPStatus}

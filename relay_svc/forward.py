@@ -36,21 +36,16 @@ class Forward:
         if begun.ending is not None and begun.out.whole and begun.out.watch is not None:
             return await self._at_once(begun.given + begun.ending.rest)
         self._exchange.start(begun.answer.status, self._headers())
-        fault: UpstreamFailure | None = None
-        ending = begun.ending
-        if begun.given or ending is None:
-            await self._exchange.write(begun.given)
-        if ending is None:
-            last = b""
-            try:
-                if not self._watch.over:
-                    last = self._watch.feed(await begun.answer.pour(self))
-            except UpstreamFailure as failure:
-                fault = failure
-            ending = self._watch.end(clean=fault is None)
-            if last:
-                ending = Ending(last + ending.rest, ending.whole, ending.told)
-        return await self._end(ending, fault)
+        if begun.ending is not None:
+            return await self._end(begun.given, begun.ending)
+        await self._exchange.write(begun.given)
+        last, fault = b"", None
+        try:
+            if not self._watch.over:
+                last = self._watch.feed(await begun.answer.pour(self))
+        except UpstreamFailure as failure:
+            fault = failure
+        return await self._end(last, self._watch.end(clean=fault is None), fault)
 
     def take(self, data: bytes, chunk: bytes = b"") -> bool:
         """Pass on what came; as the chunk that it came in, when nothing of it changes."""
@@ -85,14 +80,15 @@ class Forward:
             headers.append((b"x-trunkline-lost", out.losses.header()))
         return headers
 
-    async def _end(self, ending: Ending, fault: UpstreamFailure | None) -> Result:
+    async def _end(self, last: bytes, ending: Ending, fault: UpstreamFailure | None = None) -> Result:
         self._record.usage = self._watch.usage()
+        last += ending.rest
         if ending.whole:
-            await self._exchange.finish(ending.rest)
+            await self._exchange.finish(last)
             self._record.outcome = record.BROKEN if ending.told else record.SERVED
             return Result.UPSTREAM_ERROR if ending.told else Result.SUCCESS
-        if ending.rest:
-            await self._exchange.write(ending.rest)
+        if last:
+            await self._exchange.write(last)
         self._record.outcome = record.BROKEN
         timed_out = isinstance(fault, ReadTimeout)
         refusal = upstream_timeout() if timed_out else upstream_broken()

@@ -92,7 +92,7 @@ def with_own(
     """Give the headers of an upstream request: the client's, ours over them, `overrides` over all but framing."""
     own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode()), *credentials]
     passed = _end_to_end(client, _sent_up)
-    replaced = {name for name, _ in own if name not in _NOT_SENT_UP}
+    replaced = {name for name, _ in credentials if name not in _NOT_SENT_UP}
     if overrides:
         ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
         set_here = {name for name, _ in ours}

@@ -6,6 +6,7 @@ is none of them are. An error before any content is an answer that failed, and a
 beginning is read; what follows the first content costs nothing.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -13,6 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from relay_svc.dialects.sse import EventCutter
+
+_PLAINLY: Final = re.compile(
+    rb'data: ?\{(?:"(?:id|object|model|system_fingerprint|service_tier|provider)": ?"[^"\\]*", ?|"created": ?\d+, ?)*'
+    rb'"choices": ?\[\{"index": ?\d+, ?"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?"[^"]'
+)
+"""How most chat streams say their first words: known without reading the event, for a tenth of the time."""
 
 
 class Begun(StrEnum):
@@ -40,6 +47,9 @@ class Opening:
     def feed(self, chunk: bytes) -> Begun:
         """Take more of the stream."""
         if self.state is not Begun.NOT_YET:
+            return self.state
+        if _PLAINLY.match(chunk) and b'"error"' not in chunk and self._cutter.between:
+            self.state = Begun.CONTENT
             return self.state
         events = self._cutter.feed(chunk)
         if self._cutter.fault:

@@ -79,7 +79,7 @@ def parse(body: bytes) -> Payload:
     raw_model = bytes(head.model)
     if not raw_model.startswith(b'"'):
         raise PayloadFault("model must be a string", "model")
-    if not _is_utf8(body):
+    if not body.isascii() and not _is_utf8(body):
         raise PayloadFault("the body is not UTF-8")
     key_end = _key_end(body)
     value = _VALUE.match(body, key_end)
@@ -107,8 +107,6 @@ def _head_of(body: bytes | bytearray) -> _Head:
 
 
 def _is_utf8(body: bytes) -> bool:
-    if body.isascii():
-        return True
     decoder = codecs.getincrementaldecoder("utf-8")()
     view = memoryview(body)
     try:

@@ -119,6 +119,11 @@ class UpstreamAnswer(Protocol):
         """The headers as they came."""
         ...
 
+    @property
+    def over(self) -> bool:
+        """Whether it is known that there is no more to read."""
+        ...
+
     async def read(self) -> bytes:
         """Wait for the next bytes of the body; empty at its end. Raises ReadTimeout, BrokenAnswer."""
         ...

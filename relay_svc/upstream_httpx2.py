@@ -139,11 +139,12 @@ class _Progress:
 class _Answer:
     """An answer being read."""
 
-    __slots__ = ("_chunks", "_idle", "_response", "_total", "headers", "status")
+    __slots__ = ("_chunks", "_idle", "_response", "_total", "headers", "over", "status")
 
     def __init__(self, response: httpx2.Response, idle: float, total: float) -> None:
         self._response, self._idle, self._total = response, idle, total
         self._chunks: AsyncIterator[bytes] = aiter(cast("httpx2.AsyncByteStream", response.stream))
+        self.over = False
         self.status = response.status_code
         self.headers: list[tuple[bytes, bytes]] = response.headers.raw
 
@@ -153,6 +154,7 @@ class _Answer:
             async with asyncio.timeout_at(deadline):
                 while not (chunk := await anext(self._chunks, None)):
                     if chunk is None:
+                        self.over = True
                         return b""
         except TimeoutError:
             raise ReadTimeout("the answer stalled") from None

@@ -54,6 +54,11 @@ class EventCutter:
         """Bytes of an unfinished event."""
         return self._size + len(self._held)
 
+    @property
+    def between(self) -> bool:
+        """Whether nothing of the next event has come yet."""
+        return not (self._held or self._data or self._name)
+
     def feed(self, chunk: bytes) -> list[Piece]:
         """Give the events that are whole now."""
         if not chunk or self.fault:

@@ -89,6 +89,11 @@ class Answer:
         """None once the answer was read to its end: the connection may be another's by then."""
         self._idle, self._total = idle, total
 
+    @property
+    def over(self) -> bool:
+        """Whether it was read to its end."""
+        return self._connection is None
+
     async def read(self) -> bytes:
         """Give all bytes of the body that are here, or wait for some; empty at its end. Raises ReadTimeout, BrokenAnswer."""
         connection = self._connection
