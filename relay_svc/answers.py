@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from relay_svc.plan import NO_USAGE, Usage
+from relay_svc.usage_asked import USAGE, without_usage
 
 TAIL: Final = 8192
 """Bytes of an answer's end that are looked at: the last chunk of a stream, or the members after the choices."""
@@ -113,14 +114,15 @@ class PlainBody:
 class EventStream:
     """A stream of server-sent events, of which only whole ones pass."""
 
-    __slots__ = ("_held", "_tail")
+    __slots__ = ("_held", "_hides_usage", "_tail")
 
     over = False
 
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
+    def __init__(self, *, hides_usage: bool = False) -> None:
+        """Begin with nothing seen; `hides_usage` of chat chunks from a client that did not ask for it."""
         self._tail = _Tail()
         self._held = bytearray()
+        self._hides_usage = hides_usage
 
     def feed(self, chunk: bytes) -> bytes:
         """Pass the events that are whole now."""
@@ -130,7 +132,7 @@ class EventStream:
             tail.size += len(chunk)
             if tail.size > _FULL:
                 tail.shorten()
-            return chunk
+            return without_usage(chunk) if self._hides_usage and USAGE in chunk else chunk
         seen = max(0, len(self._held) - _LONGEST_BOUNDARY)
         self._held += chunk
         cut = max(_end_of_last(self._held, boundary, seen) for boundary in _BOUNDARIES)
@@ -140,12 +142,14 @@ class EventStream:
         del self._held[:cut]
         if out:
             self._tail.add(out)
-        return out
+        return without_usage(out) if self._hides_usage else out
 
     def end(self, *, clean: bool) -> Ending:
         """Judge by the last events; an unfinished one is dropped unless it says that all is done."""
         held = bytes(self._held)
         text = self._tail.read() + held
+        if self._hides_usage:
+            held = without_usage(held)
         # Each pattern after its own plain word: looking for a word in 8 KB takes 1 µs, for a pattern 100.
         if b"error" in text and _ERROR.search(text):
             return Ending(held if clean else b"", whole=clean, told=True)

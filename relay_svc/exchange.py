@@ -332,7 +332,8 @@ class Exchange:
         """
         if chunk and self._chunked and not self._unsent:
             self.sent += len(data)
-            self._write(chunk)
+            if not self.gone:
+                self._connection.transport.write(chunk)
             return
         if self._left is not None:
             self._left -= len(data)

@@ -13,7 +13,7 @@ import msgspec
 _ASKED: Final = b'"stream_options":{"include_usage":true},'
 _MENTION: Final = b'"stream_options"'
 _BOUNDARY: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_USAGE: Final = b'"usage"'
+USAGE: Final = b'"usage"'
 _NO_CHOICES: Final = re.compile(rb'"choices"[ \t]*:[ \t]*\[[ \t]*\]')
 
 
@@ -53,28 +53,23 @@ def _spliced(body: bytes) -> bytes:
     return b"".join((body[:start], _ASKED[:-1] if empty else _ASKED, body[start:]))
 
 
-class UsageFilter:
-    """Hides the chunk that tells tokens and nothing else."""
-
-    __slots__ = ()
-
-    def feed(self, events: bytes) -> bytes:
-        """Take whole events, as `answers.EventStream` gives them; give those for the client."""
-        if _USAGE not in events or not _NO_CHOICES.search(events):  # nearly always
-            return events
-        kept: list[bytes] = []
-        start = 0
-        for boundary in _BOUNDARY.finditer(events):
-            event = events[start : boundary.end()]
-            start = boundary.end()
-            if not _only_tells_usage(event):
-                kept.append(event)
-        kept.append(events[start:])
-        return b"".join(kept)
+def without_usage(events: bytes) -> bytes:
+    """Hide the chunk that tells tokens and nothing else; takes whole events, as `answers.EventStream` has them."""
+    if USAGE not in events or not _NO_CHOICES.search(events):  # nearly always
+        return events
+    kept: list[bytes] = []
+    start = 0
+    for boundary in _BOUNDARY.finditer(events):
+        event = events[start : boundary.end()]
+        start = boundary.end()
+        if not _only_tells_usage(event):
+            kept.append(event)
+    kept.append(events[start:])
+    return b"".join(kept)
 
 
 def _only_tells_usage(event: bytes) -> bool:
-    if _USAGE not in event:
+    if USAGE not in event:
         return False
     lines = event.strip().splitlines()
     if len(lines) != 1 or not lines[0].startswith(b"data:"):

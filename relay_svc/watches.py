@@ -19,14 +19,12 @@ import msgspec
 from relay_svc.answers import Ending, EventStream, PlainBody, Watch
 from relay_svc.operations import Format
 from relay_svc.plan import NO_USAGE, Usage
-from relay_svc.usage_asked import UsageFilter
 
 _T = TypeVar("_T")
 _STOPPED: Final = re.compile(rb'"type"\s*:\s*"message_stop"')
 _ANTHROPIC_ERROR: Final = re.compile(rb'(?:^|[\r\n])data: ?\{\s*"type"\s*:\s*"error"')
 _LAST_WORD: Final = re.compile(rb'"type"\s*:\s*"[a-z_.]+\.(?:completed|done)"')
 _REFUSED: Final = re.compile(rb'"blockReason"\s*:\s*"')
-_USAGE: Final = b'"usage"'
 _HEAD: Final = 4096
 """Bytes of a stream's beginning that are looked at for its first count of tokens."""
 _GEMINI_USAGE: Final = re.compile(rb'"usageMetadata"\s*:\s*(?=\{)')
@@ -194,24 +192,6 @@ class _OtherStream(EventStream):
         return ending
 
 
-class _HidingStream(EventStream):
-    """A stream of chat chunks whose client did not ask for the tokens."""
-
-    __slots__ = ("_filter",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._filter = UsageFilter()
-
-    def feed(self, chunk: bytes) -> bytes:
-        out = super().feed(chunk)
-        return out if _USAGE not in out else self._filter.feed(out)
-
-    def end(self, *, clean: bool) -> Ending:
-        ending = super().end(clean=clean)
-        return Ending(self._filter.feed(ending.rest), ending.whole, ending.told)
-
-
 _STREAMS: Final[dict[Format, type[EventStream]]] = {
     Format.OPENAI_CHAT: EventStream,
     Format.OPENAI_RESPONSES: _ResponsesStream,
@@ -227,6 +207,6 @@ _USAGES: Final[dict[Format, Callable[[bytes], Usage]]] = {
 def watch(written: Format, content_type: bytes, content_encoding: bytes, *, hides_usage: bool = False) -> Watch:
     """Choose the watch for an answer; a compressed one cannot be read, so only its framing is judged."""
     if content_type[:17].lower() == b"text/event-stream" and content_encoding in (b"", b"identity"):
-        return _HidingStream() if hides_usage else _STREAMS.get(written, _OtherStream)()
+        return EventStream(hides_usage=True) if hides_usage else _STREAMS.get(written, _OtherStream)()
     read = _USAGES.get(written)
     return PlainBody() if read is None else _OtherBody(read)

@@ -13,7 +13,7 @@ from relay_svc.operations import Format, Operation
 from relay_svc.plan import NO_SHAPING, Shaping
 from relay_svc.providers import Asked, Call, Target, how_to_ask
 from relay_svc.shaping import Shaped, ShapingFault, overrides_of, shape, shown_status, upstream_headers
-from relay_svc.usage_asked import UsageFilter
+from relay_svc.usage_asked import without_usage
 from trunkline.secret import Secret
 
 PATH = "/v1/chat/completions"
@@ -253,7 +253,7 @@ PIECE = b'data: {"choices":[{"delta":{"content":"\\"usage\\""}}],"usage":null}\n
 )
 def test_only_the_chunk_that_tells_usage_and_nothing_else_is_hidden(kept: bytes) -> None:
     """All other bytes pass, whatever ends their lines."""
-    hide = UsageFilter().feed
+    hide = without_usage
     assert hide(kept) == kept
     assert hide(PIECE + TOLD + kept) == PIECE + kept
     crlf = TOLD.replace(b"\n", b"\r\n")
@@ -263,7 +263,7 @@ def test_only_the_chunk_that_tells_usage_and_nothing_else_is_hidden(kept: bytes)
 @given(st.binary(max_size=120))
 def test_no_bytes_make_the_filter_raise(data: bytes) -> None:
     """An upstream may say anything."""
-    UsageFilter().feed(b'data: {"usage"' + data + b"\n\n" + data)
+    without_usage(b'data: {"usage"' + data + b"\n\n" + data)
 
 
 # ---------------------------------------------------------------- overrides
