@@ -171,14 +171,16 @@ class Connection(asyncio.Protocol):
             self._set_timer(deadline)
         return waiter
 
-    async def pour(self, sink: Sink, idle: float, total: float) -> None:
+    async def pour(self, sink: Sink, idle: float, total: float) -> bool:
         """Give a sink what comes until it takes no more, or the answer is over, or the time is, in which case `late` is set.
 
-        The time is over at `total`, or when no part came for `idle` seconds. Raises whatever the sink raises.
+        The time is over at `total`, or when no part came for `idle` seconds. Tells whether the sink would take more. Raises
+        whatever the sink raises.
         """
         self._sink, self._idle, self._total = sink, idle, total
         try:
             await self.news(min(total, self.loop.time() + idle))
+            return self._sink is not None
         finally:
             self._sink = None
 

@@ -135,12 +135,13 @@ class Answer:
         try:
             while not reader.over:
                 if reader.unread:
-                    if not sink.take(connection.take()) and not await sink.ready():
-                        return b""
-                    continue
-                await connection.pour(sink, self._idle, self._total)
-                if connection.late and not (reader.unread or reader.over):
-                    raise ReadTimeout("the answer stalled")  # noqa: TRY301 - closes the connection like all else
+                    more = sink.take(connection.take())
+                else:
+                    more = await connection.pour(sink, self._idle, self._total)
+                    if connection.late and not (reader.unread or reader.over):
+                        raise ReadTimeout("the answer stalled")  # noqa: TRY301 - closes the connection like all else
+                if not more and not await sink.ready():
+                    return b""
             if reader.fault and reader.unread:
                 sink.take(connection.take())
         except BaseException:
