@@ -67,7 +67,7 @@ class Coming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One POST."""
+    """One request."""
 
     url: str
     headers: list[tuple[bytes, bytes]] = field(repr=False)  # a credential is among them
@@ -75,6 +75,8 @@ class UpstreamRequest:
     limits: TimeLimits
     proxy: Secret | None = None
     """The URL of the proxy to go through."""
+    method: str = "POST"
+    """POST, or GET."""
     coming: Coming | None = field(default=None, repr=False)
     """What follows `body`."""
 

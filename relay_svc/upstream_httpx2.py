@@ -176,7 +176,7 @@ def _wire(request: UpstreamRequest, progress: _Progress) -> httpx2.Request:
         if (length := request.length) is not None:
             headers = [*headers, (b"content-length", b"%d" % length)]
     return httpx2.Request(
-        "POST",
+        request.method,
         _url(request.url),
         headers=headers,
         content=content,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgspec import structs
+
 from relay_svc.answers import Ending
 from relay_svc.plan import NO_USAGE, Usage
 from relay_svc.providers import rerank_form
@@ -215,13 +217,16 @@ def _coze_workflow_async(_call: Call, target: Target, body: bytes, asking: Askin
     run_ids = asking.run_ids
     if run_ids is None:
         raise RunIncomplete(("a secret to sign its id with",))
+    begun = Execution(asking.channel_id, asking.api_key_id, run.workflow_id, "", asking.stamp.model)
+    if not run_ids.fits(begun):
+        raise RunIncomplete(("a model with a shorter name",))
 
     def write(answer: bytes) -> tuple[bytes, Usage | None] | Failed:
         execute_id = workflow.execution_of(answer)
         if isinstance(execute_id, Failed):
             return execute_id
         try:
-            run_id = run_ids.sign(Execution(asking.channel_id, asking.api_key_id, run.workflow_id, execute_id))
+            run_id = run_ids.sign(structs.replace(begun, execute_id=execute_id))
         except TooLong:
             return UNREADABLE
         if not asking.stream:

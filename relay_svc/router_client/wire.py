@@ -35,6 +35,7 @@ def pick_of(asked: Asked) -> pb.Pick:
         model=asked.model,
         client_address=asked.client_address,
         max_candidates=asked.max_candidates,
+        required_channel_id=asked.channel_id,
     )
 
 
