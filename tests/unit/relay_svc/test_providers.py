@@ -8,6 +8,8 @@ from relay_svc.operations import GENERATIONS, Format, Operation
 from relay_svc.providers import Adapter, Answer, Asked, Call, NotOffered, Target, Unusable, how_to_ask
 from relay_svc.providers.coze.calls import history, missing_for_run
 from relay_svc.providers.vendors import VENDORS, recognised
+from trunkline.providers import VENDORS as OFFERED
+from trunkline.providers import option_faults
 from trunkline.secret import Secret
 
 CHAT = Asked(Operation.CHAT, Format.OPENAI_CHAT)
@@ -283,3 +285,14 @@ def test_a_run_that_lacks_anything_names_all_of_it() -> None:
         "workflow_id",
         "key",
     )
+
+
+def test_every_vendor_can_be_named_by_a_channels_option() -> None:
+    """The catalog's list and the relay's table are the same; OpenAI itself is a provider."""
+    named = {vendor.name for vendor in VENDORS} - {"openai"}
+    assert set(OFFERED) == named
+    assert not list(option_faults("openai-compatible", {"vendor": "mistral"}))
+    assert [name for name, _ in option_faults("openai-compatible", {"vendor": "mistral-ai"})] == ["vendor"]
+    made = how_to_ask(Target("openai-compatible", "https://gateway.example/v1", "m", None, {"vendor": "zhipu"}), CHAT)
+    assert isinstance(made, Call)
+    assert made.vendor.name == "zhipu"
