@@ -17,7 +17,6 @@ from relay_svc.dialects import (
     StreamReader,
     Target,
     Translation,
-    UsageWatch,
     read_answer,
     read_request,
     read_usage,
@@ -26,7 +25,6 @@ from relay_svc.dialects import (
     write_request,
 )
 from relay_svc.dialects.losses import MAX_NAMES
-from relay_svc.dialects.usage import HiddenUsage
 from tests.unit.relay_svc.dialects.features import FEATURES
 from tests.unit.relay_svc.dialects.samples import ANSWERS, GEMINI_ARRAY, STAMP, STREAMS
 
@@ -103,9 +101,6 @@ def try_stream(upstream: Dialect, stream: bytes, *, array: bool = False) -> None
         way.feed(stream)
         way.end(clean=True)
         assert way.whole != (way.failure is not None)
-    watch = UsageWatch(upstream, array=array)
-    watch.feed(stream)
-    HiddenUsage().feed(stream)
 
 
 @given(st.sampled_from(REQUESTS), st.data())
