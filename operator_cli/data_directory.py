@@ -147,4 +147,5 @@ _RULES: dict[str, Callable[[], str]] = {
     "encryption_keys": _encryption_keys,
     "admin_token": _token,
     "service_token": _token,
+    "run_secret": _token,
 }

@@ -19,6 +19,7 @@ _SECRETS = {
     "TRUNKLINE_ENCRYPTION_KEYS_FILE": "encryption_keys",
     "TRUNKLINE_ADMIN_TOKEN_FILE": "admin_token",
     "TRUNKLINE_SERVICE_TOKEN_FILE": "service_token",
+    "TRUNKLINE_RELAY_RUN_SECRET_FILE": "run_secret",
 }
 
 

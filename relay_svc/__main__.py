@@ -6,7 +6,6 @@ open requests end; those still open shortly before the drain's time is up are to
 
 import asyncio
 import gc
-import hmac
 import sys
 
 from relay_svc import tally
@@ -18,6 +17,7 @@ from relay_svc.models import ModelList
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.retry_budget import RetryBudget
 from relay_svc.router_client import LinkSettings, RouterClient
+from relay_svc.runs import Runs
 from relay_svc.serving import Bounds, Serving
 from relay_svc.settings import Settings
 from relay_svc.upstream import Upstream
@@ -25,7 +25,6 @@ from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
 from relay_svc.upstream_proxies import ThroughProxies
 from trunkline import telemetry
-from trunkline.secret import Secret
 from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
 from trunkline.telemetry import get_logger
@@ -36,7 +35,6 @@ _FLUSH = 1.0
 """Seconds given to the last outcomes."""
 _YOUNG = 10_000
 """Objects made and not yet gone that bring the garbage collector in: some hundred requests' worth."""
-_RUN_IDS = b"trunkline relay run ids"
 _LAST_WORDS = 0.8
 """Share of the drain's time after which open requests are ended; the rest is for telling their clients."""
 
@@ -119,9 +117,9 @@ def _upstream(settings: Settings) -> Upstream:
     )
 
 
-def _run_secret(settings: Settings) -> Secret:
-    """Derive what signs the ids of runs: every relay has the same token, so every relay can read them."""
-    return Secret(hmac.digest(settings.service_token.reveal().encode(), _RUN_IDS, "sha256").hex())
+def _run_ids(settings: Settings) -> RunIds | None:
+    secrets = [secret for secret in (settings.run_secret, settings.old_run_secret) if secret is not None]
+    return RunIds(secrets) if secrets else None
 
 
 def _limits(settings: Settings) -> Limits:
@@ -135,7 +133,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
-        policy=Policy(settings.limits, settings.retry_window, RetryBudget(), RunIds((_run_secret(settings),))),
+        policy=Policy(settings.limits, settings.retry_window, RetryBudget(), _run_ids(settings)),
         max_attempts=settings.max_attempts,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.client_timeout,
@@ -146,6 +144,7 @@ def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadli
     return Relay(
         Serving(routers, upstream, deadlines, bounds),
         ModelList(routers, settings.pick_timeout),
+        Runs(routers, upstream, deadlines, bounds),
         Door(settings.trusted_networks, settings.max_in_flight),
     )
 

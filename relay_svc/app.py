@@ -26,6 +26,7 @@ from relay_svc.exchange import ClientStalled, Exchange
 from relay_svc.models import ModelList
 from relay_svc.operations import Format, Operation
 from relay_svc.record import Record
+from relay_svc.runs import Runs
 from relay_svc.serving import Serving
 from trunkline.auth import bearer
 from trunkline.secret import Secret
@@ -33,7 +34,6 @@ from trunkline.telemetry import get_logger
 
 log = get_logger()
 
-_RUNS: Final = "the state of workflow runs is not served yet: a relay cannot ask a router for the channel of a run"
 _LONGEST_KEY: Final = 256
 """Longest API key that a router is asked about, in characters."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -51,9 +51,9 @@ class Door:
 class Relay:
     """What serves a request, whatever its path."""
 
-    def __init__(self, serving: Serving, models: ModelList, door: Door) -> None:
+    def __init__(self, serving: Serving, models: ModelList, runs: Runs, door: Door) -> None:
         """Take what serves each path."""
-        self._serving, self._models, self._door = serving, models, door
+        self._serving, self._models, self._runs, self._door = serving, models, runs, door
         self._in_flight = 0
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -90,7 +90,7 @@ class Relay:
         if operation is Operation.MODELS:
             await self._models.serve(exchange, noted, api_key, found.subject, _written(exchange, found))
         elif operation is Operation.RUN:
-            raise errors.not_served(_RUNS)
+            await self._runs.serve(exchange, noted, api_key, found.subject)
         else:
             if self._in_flight > self._door.max_in_flight:
                 raise errors.overloaded("requests are being served")

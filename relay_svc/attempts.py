@@ -169,7 +169,7 @@ class Walk:
         failure = Failure(Kind.ANSWERED, answer.status, code, type_, retry_after(answer.headers, body, time.time()))
         if answer.status < 400:  # noqa: PLR2004 - HTTP; a redirect is no answer
             return failure, None
-        return failure, ErrorAnswer(answer.status, answer.headers, body, out.call.format, attempt.candidate)
+        return failure, ErrorAnswer(answer.status, answer.headers, body, out.call.errors_in, attempt.candidate)
 
     async def _goes_on(self, failure: Failure, candidate: Candidate, place: int, left: list[int]) -> bool:
         """Settle who is next; `left` are the places of those not tried yet."""

@@ -100,7 +100,9 @@ class MethodNotAllowed:
 Found = Route | NotFound | NotServed | MethodNotAllowed
 
 LONGEST_SUBJECT: Final = 256
-"""Longest model or id taken from a path, in characters."""
+"""Longest model taken from a path, in characters."""
+LONGEST_RUN: Final = 512
+"""Longest id of a run."""
 
 _ANTHROPIC_KEYS: Final = (KeyIn.X_API_KEY, KeyIn.BEARER)
 _GEMINI_KEYS: Final = (KeyIn.X_GOOG_API_KEY, KeyIn.QUERY, KeyIn.BEARER)
@@ -202,22 +204,22 @@ def _of_model(method: str, version: bytes, rest: bytes) -> Found:
 
 
 def _of_run(method: str, rest: bytes) -> Found:
-    subject = _decoded(rest)
+    subject = _decoded(rest, LONGEST_RUN)
     if subject is None or "/" in subject:
         return NotFound()
     return Route(_RUN, subject) if method in _READS else MethodNotAllowed(_READS)
 
 
-def _decoded(raw: bytes) -> str | None:
+def _decoded(raw: bytes, longest: int = LONGEST_SUBJECT) -> str | None:
     """Decode a name in a path; None when it can be none."""
-    if not raw or len(raw) > 3 * LONGEST_SUBJECT:
+    if not raw or len(raw) > 3 * longest:
         return None
     try:
         name = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         return None
     steps = name.split("/")
-    if len(name) > LONGEST_SUBJECT or not name.isprintable() or "." in steps or ".." in steps or "" in steps:
+    if len(name) > longest or not name.isprintable() or "." in steps or ".." in steps or "" in steps:
         return None
     return name
 

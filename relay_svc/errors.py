@@ -207,6 +207,11 @@ def run_unknown() -> HttpRefusal:
     return HttpRefusal(404, "RUN_UNKNOWN", "there is no such workflow run", code="run_not_found")
 
 
+def run_not_told(why: str) -> HttpRefusal:
+    """The vendor said that it cannot tell of the run, or nothing that could be read."""
+    return HttpRefusal(502, "RUN_NOT_TOLD", f"the state of the workflow run could not be had: {why}")
+
+
 def run_incomplete(missing: Iterable[str]) -> HttpRefusal:
     """A run that would lack something; it has not been started."""
     return HttpRefusal(400, "RUN_INCOMPLETE", f"the workflow cannot be run without: {', '.join(missing)}")

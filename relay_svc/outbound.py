@@ -219,6 +219,7 @@ def _foreign(candidate: Candidate, inbound: Inbound, around: Around, way: Way) -
             around.api_key_id,
             stream=inbound.stream,
             include_usage=wants_usage or way.translates,
+            operation=inbound.asked.operation,
             run_ids=around.run_ids,
         )
         adapted = adapt(call, way.target, body, asking)

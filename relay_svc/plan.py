@@ -22,6 +22,8 @@ class Asked(msgspec.Struct, frozen=True):
     model: str
     client_address: str
     max_candidates: int
+    channel_id: int = 0
+    """The one channel that may be named; 0 for any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,13 +117,7 @@ class Serving:
     async def _plan(self, asked: Asked) -> Plan:
         start = now()
         try:
-            return await self._routers.pick(asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
-        except PickRefused as refused:
-            raise errors.of_pick(refused) from None
-        except RoutersUnreachable:
-            raise errors.routers_unreachable() from None
-        except PicksOverloaded:
-            raise errors.overloaded("requests are waiting for a router") from None
+            return await planned(self._routers, asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
         finally:
             metrics.PICK_SECONDS.observe(now() - start)
 
@@ -135,6 +129,18 @@ class Serving:
         if walk.current is not None and not walk.current.ended:
             left = exchange.gone or exchange.stalled
             walk.current.end(self._routers, Result.CLIENT_LEFT if left else Result.ABANDONED)
+
+
+async def planned(routers: Routers, asked: Asked, deadline: float) -> Plan:
+    """Ask for a plan. Raises HttpRefusal."""
+    try:
+        return await routers.pick(asked, deadline)
+    except PickRefused as refused:
+        raise errors.of_pick(refused) from None
+    except RoutersUnreachable:
+        raise errors.routers_unreachable() from None
+    except PicksOverloaded:
+        raise errors.overloaded("requests are waiting for a router") from None
 
 
 def _refuse_encoded(exchange: Exchange) -> None:

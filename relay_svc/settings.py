@@ -45,6 +45,16 @@ class Settings(Process, Tls):
     service_token: Secret = setting(
         "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token for the routers: `pick`, `credentials`."
     )
+    run_secret: Secret | None = setting(
+        "TRUNKLINE_RELAY_RUN_SECRET",
+        None,
+        "Signs the ids of workflow runs that go on after their answer; the same for all relays. Without it none is started.",
+    )
+    old_run_secret: Secret | None = setting(
+        "TRUNKLINE_RELAY_OLD_RUN_SECRET",
+        None,
+        "The secret before that one: ids that it signed are still believed, so that it can be replaced while runs go on.",
+    )
     listen: Listen = setting("TRUNKLINE_RELAY_LISTEN", Listen("127.0.0.1", 3000), "Where clients connect (HTTP).")
     operations_listen: Listen | None = setting(
         "TRUNKLINE_RELAY_OPERATIONS_LISTEN",
@@ -145,4 +155,6 @@ class Settings(Process, Tls):
         """Find what is at fault between settings."""
         if (self.tls_certificate is None) != (self.tls_key is None):
             return [SettingFault("TRUNKLINE_TLS_CERT", "goes together with TRUNKLINE_TLS_KEY")]
+        if self.old_run_secret is not None and self.run_secret is None:
+            return [SettingFault("TRUNKLINE_RELAY_OLD_RUN_SECRET", "goes together with TRUNKLINE_RELAY_RUN_SECRET")]
         return []

@@ -67,7 +67,7 @@ class Coming(Protocol):
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
-    """One POST."""
+    """One request."""
 
     url: str
     headers: list[tuple[bytes, bytes]]
@@ -75,6 +75,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     limits: TimeLimits
     proxy: Secret | None = None
     """The URL of the proxy to go through."""
+    method: str = "POST"
+    """POST, or GET."""
     coming: Coming | None = None
     """What follows `body`."""
 

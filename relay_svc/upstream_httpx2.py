@@ -9,7 +9,7 @@ gone stale in the pool from one that broke.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -32,6 +32,7 @@ _KEEP_ALIVE: Final = 30.0
 """Seconds that an idle connection is kept: less than common servers keep theirs, so that few go stale."""
 _SENT: Final = "http11.send_request_body.complete"
 _DIALLED: Final = "connection.connect_tcp.started"
+_CONNECTED: Final = ".connect_tcp.complete"
 
 
 class Httpx2Upstream:
@@ -76,7 +77,7 @@ class Httpx2Upstream:
         try:
             async with asyncio.timeout_at(min(total, progress.now() + _time_to_send(request))) as timer:
                 progress.timer = timer
-                response = await self._transport.handle_async_request(_wire(request, progress))
+                response = await progress.guarded(self._transport.handle_async_request(_wire(request, progress)))
         except TimeoutError:
             raise progress.timed_out() from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ExceptionGroup) as error:  # a group for an odd port
@@ -102,23 +103,36 @@ class _StaleConnection(Exception):  # noqa: N818 - never leaves this module
 class _Progress:
     """How far one request got, as httpcore's trace tells."""
 
-    __slots__ = ("_first_byte", "_total", "dialled", "sent", "timer")
+    __slots__ = ("_first_byte", "_total", "dialled", "sent", "stream", "timer")
 
     def __init__(self, first_byte: float, total: float) -> None:
         self._first_byte, self._total = first_byte, total
         self.dialled = self.sent = False
         self.timer: asyncio.Timeout | None = None
+        self.stream: Any = None
+        """What was connected for this request, to the upstream or to a proxy."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def trace(self, event: str, _info: object) -> None:
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
         if event == _SENT:
             self.sent = True
             if self.timer is not None:
                 self.timer.reschedule(min(self._total, self.now() + self._first_byte))
         elif event == _DIALLED:
             self.dialled = True
+        elif event.endswith(_CONNECTED):
+            self.stream = info["return_value"]
+
+    async def guarded(self, sending: Awaitable[httpx2.Response]) -> httpx2.Response:
+        """Close what was connected when it comes to nothing: httpcore forgets a connection that its proxy refused."""
+        try:
+            return await sending
+        except BaseException:
+            if self.stream is not None:
+                await self.stream.aclose()
+            raise
 
     def timed_out(self) -> UpstreamFailure:
         if self.sent:
@@ -185,7 +199,7 @@ def _wire(request: UpstreamRequest, progress: _Progress) -> httpx2.Request:
         if (length := request.length) is not None:
             headers = [*headers, (b"content-length", b"%d" % length)]
     return httpx2.Request(
-        "POST",
+        request.method,
         _url(request.url),
         headers=headers,
         content=content,

@@ -43,6 +43,33 @@ _API: Final = Option(
 )
 _WORKFLOW: Final = Option("workflow_id", _DIGITS, "is the number of the workflow to run for models that name none")
 
+VENDORS: Final = (
+    "cerebras",
+    "dashscope",
+    "deepinfra",
+    "deepseek",
+    "fireworks",
+    "groq",
+    "hunyuan",
+    "llama-cpp",
+    "minimax",
+    "mistral",
+    "moonshot",
+    "nvidia",
+    "ollama",
+    "openrouter",
+    "perplexity",
+    "qianfan",
+    "siliconflow",
+    "stepfun",
+    "together",
+    "vllm",
+    "volcengine",
+    "xai",
+    "zhipu",
+)
+"""The vendors of APIs compatible with OpenAI's whose ways the relay knows; each is a provider's name, too."""
+
 _DECLARED: Final = (
     Provider(
         "openai",
@@ -54,7 +81,18 @@ _DECLARED: Final = (
             _API,
         ),
     ),
-    Provider("openai-compatible", "openai-chat"),
+    Provider(
+        "openai-compatible",
+        "openai-chat",
+        "",
+        (
+            Option(
+                "vendor",
+                "|".join(VENDORS),
+                f"is the vendor whose ways it has, which its address may not tell: {', '.join(VENDORS)}",
+            ),
+        ),
+    ),
     Provider(
         "azure-openai",
         "openai-chat",

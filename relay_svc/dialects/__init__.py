@@ -17,7 +17,7 @@ from relay_svc.dialects.form import Dialect, Request, Target
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.streams import StreamReader, Translation, stream_type, stream_writer
 from relay_svc.dialects.translate import read_answer, read_request, write_answer, write_request
-from relay_svc.dialects.usage import UsageWatch, read_usage
+from relay_svc.dialects.usage import read_usage
 
 __all__ = [
     "Answer",
@@ -33,7 +33,6 @@ __all__ = [
     "Target",
     "Translation",
     "Usage",
-    "UsageWatch",
     "read_answer",
     "read_error",
     "read_request",

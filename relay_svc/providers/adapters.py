@@ -9,9 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+from msgspec import structs
+
 from relay_svc.answers import Ending
+from relay_svc.dialects import Losses
+from relay_svc.operations import Operation
 from relay_svc.plan import NO_USAGE, Usage
-from relay_svc.providers import rerank_form
+from relay_svc.providers import counting, embeddings, rerank_form
 from relay_svc.providers.call import Adapter, Call, Target
 from relay_svc.providers.coze import calls, chat, workflow
 from relay_svc.providers.coze.runs import Execution, RunIds, TooLong
@@ -34,6 +39,8 @@ class Asking:
     api_key_id: int
     stream: bool = False
     include_usage: bool = False
+    operation: Operation = Operation.CHAT
+    """What the client asks."""
     run_ids: RunIds | None = None
     """What signs the ids of runs; without it none is started."""
 
@@ -197,6 +204,69 @@ def _cohere(call: Call, _target: Target, body: bytes, asking: Asking) -> Adapted
     return Whole(rerank_form.to_cohere(asked, call.model), write)
 
 
+def _gemini_embeddings(_call: Call, target: Target, body: bytes, asking: Asking) -> Adapted:
+    asked = embeddings.of_openai(body)
+    model = _model_path(target.model)
+    return _read_whole(
+        embeddings.to_gemini(asked, model),
+        lambda answer: embeddings.from_gemini(answer, asked, asking.stamp.model),
+        asked.lost,
+    )
+
+
+def _openai_embeddings(call: Call, _target: Target, body: bytes, asking: Asking) -> Adapted:
+    batch = asking.operation is Operation.BATCH_EMBED
+    asked = embeddings.of_gemini(body, batch=batch)
+    return _read_whole(
+        embeddings.to_openai(asked, call.model),
+        lambda answer: embeddings.from_openai(answer, asked, batch=batch),
+        asked.lost,
+    )
+
+
+def _read_whole(
+    body: bytes, write: Callable[[bytes], tuple[bytes, Usage | None]], lost: tuple[str, ...] = ()
+) -> Adapted:
+    def written(answer: bytes) -> tuple[bytes, Usage | None] | Failed:
+        try:
+            return write(answer)
+        except embeddings.Unreadable:
+            return _NO_ANSWER
+
+    whole = Whole(body, written)
+    whole.lost = lost
+    return whole
+
+
+def _gemini_count(_call: Call, target: Target, body: bytes, _asking: Asking) -> Adapted:
+    losses = Losses()
+    sent = counting.to_gemini(body, _model_path(target.model), losses)
+    return _count(sent, losses, "totalTokens", "input_tokens")
+
+
+def _anthropic_count(call: Call, _target: Target, body: bytes, _asking: Asking) -> Adapted:
+    losses = Losses()
+    sent = counting.to_anthropic(body, call.model, losses)
+    return _count(sent, losses, "input_tokens", "totalTokens")
+
+
+def _count(body: bytes, losses: Losses, said: str, shown: str) -> Adapted:
+    def write(answer: bytes) -> tuple[bytes, Usage | None] | Failed:
+        count = counting.counted(answer, said)
+        return _NO_ANSWER if count is None else (msgspec.json.encode({shown: count}), None)
+
+    whole = Whole(body, write)
+    whole.lost = losses.names
+    return whole
+
+
+_NO_ANSWER: Final = Failed("upstream_broken", "the upstream's answer could not be read")
+
+
+def _model_path(model: str) -> str:
+    return model if "/" in model else f"models/{model}"
+
+
 def _coze_chat(_call: Call, target: Target, body: bytes, asking: Asking) -> Adapted:
     sent, lost = chat.to_coze(body, calls.bot_of(target), asking.api_key_id)
     return Streamed(sent, lost, BotReader(), asking)
@@ -215,13 +285,16 @@ def _coze_workflow_async(_call: Call, target: Target, body: bytes, asking: Askin
     run_ids = asking.run_ids
     if run_ids is None:
         raise RunIncomplete(("a secret to sign its id with",))
+    begun = Execution(asking.channel_id, asking.api_key_id, run.workflow_id, "", asking.stamp.model)
+    if not run_ids.fits(begun):
+        raise RunIncomplete(("a model with a shorter name",))
 
     def write(answer: bytes) -> tuple[bytes, Usage | None] | Failed:
         execute_id = workflow.execution_of(answer)
         if isinstance(execute_id, Failed):
             return execute_id
         try:
-            run_id = run_ids.sign(Execution(asking.channel_id, asking.api_key_id, run.workflow_id, execute_id))
+            run_id = run_ids.sign(structs.replace(begun, execute_id=execute_id))
         except TooLong:
             return UNREADABLE
         if not asking.stream:
@@ -241,6 +314,10 @@ def _complete(run: workflow.Run, target: Target) -> workflow.Run:
 
 _ADAPTERS: Final[Mapping[Adapter, Callable[[Call, Target, bytes, Asking], Adapted]]] = {
     Adapter.COHERE_RERANK: _cohere,
+    Adapter.GEMINI_EMBEDDINGS: _gemini_embeddings,
+    Adapter.OPENAI_EMBEDDINGS: _openai_embeddings,
+    Adapter.GEMINI_COUNT: _gemini_count,
+    Adapter.ANTHROPIC_COUNT: _anthropic_count,
     Adapter.COZE_CHAT: _coze_chat,
     Adapter.COZE_WORKFLOW: _coze_workflow,
     Adapter.COZE_WORKFLOW_ASYNC: _coze_workflow_async,

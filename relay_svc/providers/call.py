@@ -46,6 +46,10 @@ class Adapter(StrEnum):
 
     NONE = "none"
     COHERE_RERANK = "cohere-rerank"
+    GEMINI_EMBEDDINGS = "gemini-embeddings"
+    OPENAI_EMBEDDINGS = "openai-embeddings"
+    GEMINI_COUNT = "gemini-count"
+    ANTHROPIC_COUNT = "anthropic-count"
     COZE_CHAT = "coze-chat"
     COZE_WORKFLOW = "coze-workflow"
     COZE_WORKFLOW_ASYNC = "coze-workflow-async"
@@ -71,6 +75,13 @@ class Call:
     vendor: Vendor = ORDINARY
     adapter: Adapter = Adapter.NONE
     method: str = "POST"
+    errors: Format | None = None
+    """How the upstream writes its errors, where an adapter stands before it and that is one of ours."""
+
+    @property
+    def errors_in(self) -> Format:
+        """How the upstream writes its errors."""
+        return self.errors or self.format
 
 
 @dataclass(frozen=True, slots=True)

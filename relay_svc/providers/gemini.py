@@ -9,6 +9,7 @@ from typing import Final
 
 from relay_svc.operations import Format, Operation
 from relay_svc.providers.call import (
+    Adapter,
     Answer,
     Asked,
     Call,
@@ -28,13 +29,23 @@ _METHODS: Final[Mapping[Operation, str]] = {
     Operation.EMBED: "embedContent",
     Operation.BATCH_EMBED: "batchEmbedContents",
 }
+_ADAPTERS: Final = {
+    (Operation.EMBED, Format.OPENAI): Adapter.GEMINI_EMBEDDINGS,
+    (Operation.COUNT_TOKENS, Format.ANTHROPIC): Adapter.GEMINI_COUNT,
+}
+"""What stands before Gemini for what is asked in words of others, and is no conversation."""
+_ADAPTED: Final = {
+    Adapter.GEMINI_EMBEDDINGS: Operation.BATCH_EMBED,
+    Adapter.GEMINI_COUNT: Operation.COUNT_TOKENS,
+}
 _VERSIONS: Final = ("/v1beta", "/v1alpha", "/v1")
 _IMITATION: Final = "/openai"
 
 
 def gemini(target: Target, asked: Asked) -> Answer:
     """Ask Gemini."""
-    operation = _served(asked)
+    adapter = _ADAPTERS.get((asked.operation, asked.format), Adapter.NONE)
+    operation = _ADAPTED.get(adapter) or _served(asked)
     if operation is None:
         return NotOffered(target.provider, asked.operation)
     kind, slash, name = target.model.rpartition("/")
@@ -49,9 +60,11 @@ def gemini(target: Target, asked: Asked) -> Answer:
     return Call(
         url + "?alt=sse" if streams and asked.events else url,
         operation,
-        Format.GEMINI,
+        Format.GEMINI if adapter is Adapter.NONE else asked.format,
         named(b"x-goog-api-key", target.key),
         events=streams,
+        adapter=adapter,
+        errors=Format.GEMINI,
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from relay_svc.operations import CONVERSATIONS, Format, Operation
 from relay_svc.providers.call import (
+    Adapter,
     Answer,
     Asked,
     Call,
@@ -42,6 +43,7 @@ _FORMATS: Final[Mapping[Operation, Format]] = {
     Operation.RESPONSES: Format.OPENAI_RESPONSES,
     Operation.RERANK: Format.RERANK,
 }
+_EMBEDDINGS: Final = frozenset({Operation.EMBED, Operation.BATCH_EMBED})
 _PAYERS: Final = (("organization", b"openai-organization"), ("project", b"openai-project"))
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 
@@ -62,7 +64,8 @@ def compatible(target: Target, asked: Asked) -> Answer:
 
 def call(target: Target, asked: Asked, vendor: Vendor, credentials: Headers) -> Answer:
     """Ask at the paths that OpenAI's API has."""
-    operation = served(asked, vendor)
+    embeds = asked.format is Format.GEMINI and asked.operation in _EMBEDDINGS
+    operation = served(replace(asked, operation=Operation.EMBED, format=Format.OPENAI) if embeds else asked, vendor)
     if operation is None:
         return NotOffered(target.provider, asked.operation)
     base = target.base_url.rstrip("/")
@@ -71,11 +74,13 @@ def call(target: Target, asked: Asked, vendor: Vendor, credentials: Headers) -> 
     return Call(
         base + PATHS[operation],
         operation,
-        _FORMATS.get(operation, Format.OPENAI),
+        asked.format if embeds else _FORMATS.get(operation, Format.OPENAI),
         credentials,
         model=target.model,
         events=asked.stream,
         vendor=vendor,
+        adapter=Adapter.OPENAI_EMBEDDINGS if embeds else Adapter.NONE,
+        errors=Format.OPENAI if embeds else None,
     )
 
 

@@ -58,13 +58,17 @@ def _varint(number: int) -> bytes:
 
 def pick_of(asked: Asked) -> bytes:
     """Write a pick, as a part of an item."""
-    return _pick(asked.api_key.reveal(), asked.model, asked.client_address, asked.max_candidates)
+    return _pick(asked.api_key.reveal(), asked.model, asked.client_address, asked.max_candidates, asked.channel_id)
 
 
 @lru_cache(maxsize=4096)
-def _pick(api_key: str, model: str, client_address: str, max_candidates: int) -> bytes:
+def _pick(api_key: str, model: str, client_address: str, max_candidates: int, channel_id: int) -> bytes:
     wire = pb.Pick(
-        api_key=api_key, model=model, client_address=client_address, max_candidates=max_candidates
+        api_key=api_key,
+        model=model,
+        client_address=client_address,
+        max_candidates=max_candidates,
+        required_channel_id=channel_id,
     ).SerializeToString()
     return _PICK_KEY + _varint(len(wire)) + wire
 

@@ -43,7 +43,7 @@ class Http1Upstream:
         limits, body = request.limits, request.body
         total = asyncio.get_running_loop().time() + limits.total
         try:
-            target = self._target(request.url)
+            target = self._target(request.url) if request.method == "POST" else Target(request.url, request.method)
             head = target.head(request.headers, len(body) if request.coming is None else request.length)
         except Unsendable as fault:
             raise ConnectFailed(str(fault)) from None

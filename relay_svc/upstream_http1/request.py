@@ -29,13 +29,13 @@ class Target:
 
     __slots__ = ("_prefix", "_with_host", "origin")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, method: str = "POST") -> None:
         """Read a URL. Raises Unsendable when nothing can be sent there."""
         try:
             self.origin, authority, path = _read(url)
         except ValueError:  # the standard library's, which quotes
             raise Unsendable("a URL is malformed") from None
-        self._prefix = b"POST %b HTTP/1.1\r\n" % path
+        self._prefix = b"%b %b HTTP/1.1\r\n" % (method.encode(), path)
         self._with_host = self._prefix + b"host: %b\r\n" % authority
 
     def head(self, headers: Iterable[tuple[bytes, bytes]], length: int | None) -> bytes:

@@ -28,7 +28,7 @@ class _Stop(Exception):  # noqa: N818 - raised into httptools, which stops at it
 
 
 class Reader:
-    """Reads answers to POST requests."""
+    """Reads answers to POST and GET requests."""
 
     __slots__ = (
         "_between",

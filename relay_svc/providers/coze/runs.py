@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from trunkline.secret import Secret
 
 _PREFIX: Final = "run_"
-_PURPOSE: Final = b"trunkline run id 1\0"
+_PURPOSE: Final = b"trunkline run id 2\0"
 """So that a signature made here fits nothing else that the same secret signs."""
 _SIGNATURE: Final = 16  # bytes of it that are kept: 128 bits
-LONGEST: Final = 256
-"""Longest id that is looked at, in characters: as much as a path may name."""
+LONGEST: Final = 512
+"""Longest id that is looked at, in characters."""
+_LONGEST_EXECUTION: Final = "9" * 64
 
 
 class Execution(msgspec.Struct, frozen=True, array_like=True):
@@ -31,6 +33,8 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     api_key_id: int
     workflow_id: str
     execute_id: str
+    model: str
+    """The model that it was started by, as the client named it: who may still use that may ask."""
 
 
 _DECODER: Final = msgspec.json.Decoder(Execution)
@@ -59,8 +63,16 @@ class RunIds:
             raise TooLong
         return made
 
-    def read(self, run_id: str, api_key_id: int) -> Execution | None:
-        """Give the execution of an id that this API key was given; None for any other."""
+    def fits(self, execution: Execution) -> bool:
+        """Tell whether an id can be made of an execution, whose own id is not known yet."""
+        try:
+            self.sign(structs.replace(execution, execute_id=_LONGEST_EXECUTION))
+        except TooLong:
+            return False
+        return True
+
+    def read(self, run_id: str) -> Execution | None:
+        """Give the execution of an id that was made here; None for any other. Whose it is, is for the reader to heed."""
         encoded = run_id.removeprefix(_PREFIX)
         if encoded == run_id or len(run_id) > LONGEST or not run_id.isascii():
             return None
@@ -74,10 +86,9 @@ class RunIds:
         if not any(matches):
             return None
         try:
-            execution = _DECODER.decode(said)
+            return _DECODER.decode(said)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return execution if execution.api_key_id == api_key_id else None
 
 
 def _signature(secret: bytes, said: bytes) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from trunkline.auth import PICK, TokenTable
-from trunkline.errors import ApiKeyUnknown, ModelUnknown, Refused
+from trunkline.errors import ApiKeyUnknown, ModelUnknown, NoChannel, Refused
 from trunkline.rpc import Server, refusal_of
 from trunkline.secret import Secret
 from trunkline.settings import Listen
@@ -23,6 +23,8 @@ from trunkline.v1 import router_pb2 as pb
 from trunkline.v1 import router_pb2_grpc
 
 API_KEY = "sk-client"
+OTHER_KEY = "sk-other"
+API_KEYS = {API_KEY: 5, OTHER_KEY: 6}
 TOKEN = Secret("service-token")
 REVISION = 7
 _METHODS = ("PickChannels", "PickChannel", "ReportOutcomes", "ListModels", "GetRouterStatus")
@@ -76,18 +78,26 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     def decide(self, pick: pb.Pick) -> pb.PickChannelsResponse.Result:
         """Decide one pick."""
         result = pb.PickChannelsResponse.Result()
-        if pick.api_key != API_KEY:
+        planned = [
+            candidate
+            for candidate in self.plans.get(pick.model, [])
+            if pick.required_channel_id in (0, candidate.channel_id)
+        ]
+        if pick.api_key not in API_KEYS:
             result.refusal.CopyFrom(refusal_of(ApiKeyUnknown(revision=REVISION)))
         elif pick.model in self.refuses:
             result.refusal.CopyFrom(refusal_of(self.refuses[pick.model]))
         elif pick.model not in self.plans:
             result.refusal.CopyFrom(refusal_of(ModelUnknown(model=pick.model, revision=REVISION)))
+        elif not planned:
+            refused = NoChannel(group="default", model=pick.model, revision=REVISION, considered=1)
+            result.refusal.CopyFrom(refusal_of(refused))
         else:
             plan = result.plan
             plan.decision_id, plan.group, plan.matched_model = self.decision_id, "default", pick.model
-            plan.api_key_id = 5
+            plan.api_key_id = API_KEYS[pick.api_key]
             plan.token.revision = REVISION
-            plan.candidates.extend(self.plans[pick.model])
+            plan.candidates.extend(planned)
             plan.degraded = self.state == pb.ROUTER_STATE_DEGRADED
             plan.snapshot_age.FromMilliseconds(2500)
         return result

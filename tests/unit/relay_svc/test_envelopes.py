@@ -32,6 +32,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "not_offered": ("m", "embed"),
     "cannot_carry": ("n",),
     "run_incomplete": (["key"],),
+    "run_not_told": ("x",),
     "channels_unusable": ("m",),
 }
 NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope"}

@@ -8,6 +8,8 @@ from relay_svc.operations import GENERATIONS, Format, Operation
 from relay_svc.providers import Adapter, Answer, Asked, Call, NotOffered, Target, Unusable, how_to_ask
 from relay_svc.providers.coze.calls import history, missing_for_run
 from relay_svc.providers.vendors import VENDORS, recognised
+from trunkline.providers import VENDORS as OFFERED
+from trunkline.providers import option_faults
 from trunkline.secret import Secret
 
 CHAT = Asked(Operation.CHAT, Format.OPENAI_CHAT)
@@ -189,11 +191,12 @@ def test_every_conversation_can_be_served_by_every_provider_of_conversations(
     [
         ("anthropic", EMBED),
         ("anthropic", RERANK),
-        ("gemini", EMBED),
-        ("gemini", Asked(Operation.COUNT_TOKENS, Format.ANTHROPIC)),
+        ("anthropic", Asked(Operation.BATCH_EMBED, Format.GEMINI)),
+        ("gemini", SPEECH),
         ("openai", RERANK),
         ("openai", Asked(Operation.COUNT_TOKENS, Format.ANTHROPIC)),
-        ("openai", Asked(Operation.EMBED, Format.GEMINI)),
+        ("openai", Asked(Operation.COUNT_TOKENS, Format.GEMINI)),
+        ("deepseek", Asked(Operation.EMBED, Format.GEMINI)),
         ("deepseek", EMBED),
         ("jina", CHAT),
         ("cohere", SPEECH),
@@ -296,3 +299,14 @@ def test_a_run_that_lacks_anything_names_all_of_it() -> None:
         "workflow_id",
         "key",
     )
+
+
+def test_every_vendor_can_be_named_by_a_channels_option() -> None:
+    """The catalog's list and the relay's table are the same; OpenAI itself is a provider."""
+    named = {vendor.name for vendor in VENDORS} - {"openai"}
+    assert set(OFFERED) == named
+    assert not list(option_faults("openai-compatible", {"vendor": "mistral"}))
+    assert [name for name, _ in option_faults("openai-compatible", {"vendor": "mistral-ai"})] == ["vendor"]
+    made = how_to_ask(Target("openai-compatible", "https://gateway.example/v1", "m", None, {"vendor": "zhipu"}), CHAT)
+    assert isinstance(made, Call)
+    assert made.vendor.name == "zhipu"

@@ -16,7 +16,6 @@ from relay_svc.dialects import (
     StreamReader,
     Target,
     Translation,
-    UsageWatch,
     read_answer,
     read_request,
     read_usage,
@@ -25,7 +24,6 @@ from relay_svc.dialects import (
     write_request,
 )
 from relay_svc.dialects.losses import MAX_NAMES
-from relay_svc.dialects.usage import HiddenUsage
 from tests.harness.fuzz import examples
 from tests.unit.relay_svc.dialects.features import FEATURES
 from tests.unit.relay_svc.dialects.samples import ANSWERS, GEMINI_ARRAY, STAMP, STREAMS
@@ -67,9 +65,6 @@ def try_stream(upstream: Dialect, stream: bytes, *, array: bool = False) -> None
         way.feed(stream)
         way.end(clean=True)
         assert way.whole != (way.failure is not None)
-    watch = UsageWatch(upstream, array=array)
-    watch.feed(stream)
-    HiddenUsage().feed(stream)
 
 
 @given(st.sampled_from(REQUESTS), st.data())
