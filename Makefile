@@ -52,6 +52,11 @@ prove: dev ## The long proof, some hours: a larger model, a million schedules, a
 	$(PY) -m pytest --hypothesis-profile=prove --timeout 0 -n $(WORKERS) $(DRAWN)
 	$(PY) -m pytest --timeout 0 -n $(WORKERS) --whole tests/matrix
 
+.PHONY: oracle
+oracle: dev ## Compare translations with another implementation's, in a virtual environment of its own; not in CI
+	@PYTHON="$(PYTHON)" bench/peers/install litellm
+	@$(PY) -m tests.oracle
+
 .PHONY: check
 check: check-python check-imports check-protos check-stubs check-migrations ## All static checks; `make -k check` shows every fault
 	@echo "check: all clean"

@@ -1,7 +1,8 @@
 """Waiting for a condition with a deadline, instead of sleeping and hoping.
 
 Law: a wait ends as soon as the condition holds, and fails with the last thing it saw when it never does. A condition
-that raises AssertionError has not come true yet; any other exception is the caller's.
+that raises AssertionError has not come true yet; any other exception is the caller's. What is no wait has a name of its
+own here: `turns` for an order of things on one event loop, `pace` for somebody who is slow on purpose.
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ async def eventually_async(
             saw = error
         await asyncio.sleep(pause)
     raise AssertionError(_complaint(condition, deadline, what, saw))
+
+
+async def turns(count: int = 4) -> None:
+    """Let the event loop turn, so that what was written is read before more is written; no time has to pass."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def pace(seconds: float) -> None:
+    """Be slow on purpose: an upstream or a reader whose slowness is what is tested. Nobody waits for anything here."""
+    await asyncio.sleep(seconds)
 
 
 def _pauses(deadline: float) -> Iterator[float]:

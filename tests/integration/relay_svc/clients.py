@@ -21,6 +21,7 @@ from relay_svc.plan import TimeLimits
 from relay_svc.upstream import BrokenAnswer, Upstream, UpstreamAnswer, UpstreamRequest
 from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
+from tests.harness.waiting import turns
 
 BODY = b'{"model":"m"}'
 PATIENT = TimeLimits(connect=5, first_byte=5, idle=5, total=10)
@@ -237,12 +238,6 @@ def once(*parts: bytes) -> Manner:
         await line.send(*parts)
 
     return manner
-
-
-async def turns(count: int = 4) -> None:
-    """Let the event loop turn, so that what was written is read before more is written."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def plain(body: bytes, status: str = "200 OK", extra: bytes = b"") -> bytes:

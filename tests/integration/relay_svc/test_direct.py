@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import LAST_CHUNK, SSE_HEAD, Call, answers, event, streams
 from trunkline.v1 import router_pb2 as pb
@@ -37,7 +37,7 @@ async def test_a_request_in_two_pieces_is_the_same_wherever_it_is_cut(bench: Ben
     for cut in range(1, len(REQUEST)):
         writer.write(REQUEST[:cut])
         await writer.drain()
-        await asyncio.sleep(0)
+        await turns(1)
         writer.write(REQUEST[cut:])
         assert (await answer_of(reader))[0] == 200
     writer.close()

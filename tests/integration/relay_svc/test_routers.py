@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from relay_svc.plan import NO_SHAPING, Asked, Outcome, PickRefused, PicksOverloaded, Result, RoutersUnreachable, Shaping
 from relay_svc.router_client import LinkSettings, RouterClient
 from tests.harness.ports import free_port
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.conftest import running_relay
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
@@ -261,8 +261,7 @@ async def test_a_relay_that_ends_while_its_routers_die_does_end() -> None:
             running = tasks.create_task(client.run(lambda: None))
             await client.pick(asked(), soon())
             stopping = tasks.create_task(router.server.stop(0))
-            for _ in range(turn):
-                await asyncio.sleep(0)
+            await turns(turn)
             running.cancel()
             await stopping
 

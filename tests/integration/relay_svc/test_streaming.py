@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, pace
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import (
     DONE,
@@ -174,7 +174,7 @@ async def test_the_total_deadline_ends_a_stream_with_an_error_event() -> None:
         await call.send(SSE_HEAD)
         while not call.writer.is_closing():
             await call.chunk(event("a"))
-            await asyncio.sleep(0.01)  # a pace, not a wait
+            await pace(0.01)
 
     async with open_bench(TRUNKLINE_RELAY_TOTAL_TIMEOUT="300ms") as bench:
         await bench.plan(endless)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from relay_svc.upstream import BrokenAnswer
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -23,7 +23,6 @@ from tests.integration.relay_svc.clients import (
     plain,
     post,
     rest_of,
-    turns,
 )
 
 END = b"0\r\n\r\n"

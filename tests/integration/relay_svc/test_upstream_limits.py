@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from relay_svc.upstream import ConnectFailed, ConnectTimeout, ReadTimeout, UpstreamFailure
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, pace, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -28,7 +28,6 @@ from tests.integration.relay_svc.clients import (
     plain,
     post,
     rest_of,
-    turns,
 )
 
 SHORT = 0.1  # seconds
@@ -74,7 +73,7 @@ async def test_an_answer_whose_head_trickles_is_given_up(client: Client) -> None
         with contextlib.suppress(ConnectionError):
             while not line.writer.is_closing():
                 await line.send(b"HTTP/1.1 102 Processing\r\n\r\n")
-                await asyncio.sleep(SHORT / 10)  # a pace, not a wait
+                await pace(SHORT / 10)
 
     async with Peer(manner).serving() as peer, client.open() as upstream:
         with in_time(), pytest.raises(ReadTimeout):
@@ -102,13 +101,13 @@ async def test_the_idle_limit_begins_anew_with_every_read(client: Client) -> Non
         await line.send(CHUNKED)
         for _ in range(8):
             await line.send(chunks(b"x"))
-            await asyncio.sleep(SHORT / 2)  # a pace, not a wait
+            await pace(SHORT / 2)
         await line.send(b"0\r\n\r\n")
 
     async with Peer(manner).serving() as peer, client.open() as upstream:
         answer = await post(upstream, peer.url, limits=replace(PATIENT, idle=SHORT * 2))
         assert await answer.read() == b"x"
-        await asyncio.sleep(SHORT * 2.5)  # a reader that takes longer than the limit
+        await pace(SHORT * 2.5)  # longer than the limit
         assert await rest_of(answer) == b"x" * 7
 
 
@@ -141,7 +140,7 @@ async def test_an_answer_of_one_connection_after_another_keeps_its_own_time(clie
     async def manner(line: Line) -> None:
         while True:
             await line.request()
-            await asyncio.sleep(next(waits, 60))  # a pace, not a wait
+            await pace(next(waits, 60))
             await line.send(HELLO)
 
     async with Peer(manner).serving() as peer, client.open() as upstream:

@@ -14,7 +14,7 @@ import pytest
 from relay_svc.plan import TimeLimits
 from relay_svc.upstream import BrokenAnswer, ConnectFailed, ConnectTimeout, Upstream, UpstreamFailure
 from relay_svc.upstream_http1 import Http1Upstream
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -30,7 +30,6 @@ from tests.integration.relay_svc.clients import (
     plain,
     post,
     rest_of,
-    turns,
 )
 
 HELLO = plain(b"hello")

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from relay_svc.upstream import BrokenAnswer, ConnectFailed
 from relay_svc.upstream_http1.tls import ResumingContext, system_context
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -215,8 +215,7 @@ async def test_cancelled_handshakes_leave_nothing(client: Client, tmp_path: Path
             for count in range(60):
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(asked(upstream, peer.url)) for _ in range(5)]
-                    for _ in range(count):
-                        await asyncio.sleep(0)
+                    await turns(count)
                     for task in tasks:
                         task.cancel()
             assert await asked(upstream, peer.url) == (200, b"hello")

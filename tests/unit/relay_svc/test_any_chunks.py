@@ -23,7 +23,7 @@ STREAMED = [*map(Format, Dialect), Format.OPENAI]
 
 
 @given(st.sampled_from(list(Dialect)), st.sampled_from(STREAMED), st.booleans(), st.booleans(), CUTS, st.data())
-@examples(300)
+@examples(100)
 def test_a_stream_that_passes_is_the_same_in_any_chunks(
     dialect: Dialect, read_as: Format, hides: bool, clean: bool, cuts: list[int], data: st.DataObject
 ) -> None:
@@ -41,7 +41,7 @@ def test_a_stream_that_passes_is_the_same_in_any_chunks(
 
 
 @given(st.sampled_from(list(Dialect)), CUTS, st.data())
-@examples(300)
+@examples(100)
 def test_content_begins_with_the_same_event_in_any_chunks(
     dialect: Dialect, cuts: list[int], data: st.DataObject
 ) -> None:
@@ -58,7 +58,7 @@ def test_content_begins_with_the_same_event_in_any_chunks(
 
 
 @given(st.booleans(), st.booleans(), st.lists(st.tuples(st.integers(0, len(STREAM)), NOISE), max_size=3), CUTS)
-@examples(300)
+@examples(100)
 def test_coze_says_the_same_in_any_chunks(
     bot: bool, usage: bool, noise: list[tuple[int, bytes]], cuts: list[int]
 ) -> None:
