@@ -71,6 +71,7 @@ stubs: dev ## Regenerate trunkline/v1 from protos/
 .PHONY: docs
 docs: dev ## Rewrite the generated parts of docs/
 	@$(PY) docs/generate.py
+	@$(PY) -m tests.matrix.page
 
 .PHONY: bench
 bench: bench-peers ## Measure beside nginx, Envoy, TensorZero, Portkey and LiteLLM in a quarter of an hour (ARGS="--help")

@@ -84,10 +84,10 @@ class Whole:
         body: bytes,
         write: Callable[[bytes], tuple[bytes, Usage | None] | Failed],
         content_type: bytes = JSON,
+        lost: tuple[str, ...] = (),
     ) -> None:
         """Take what goes up, and what writes the answer."""
-        self.body, self.content_type = body, content_type
-        self.lost: tuple[str, ...] = ()
+        self.body, self.content_type, self.lost = body, content_type, lost
         self.failure: Failed | None = None
         self._write = write
         self._parts: list[bytes] = []
@@ -276,8 +276,8 @@ def _coze_workflow(_call: Call, target: Target, body: bytes, asking: Asking) -> 
     run = _complete(workflow.read(body, target), target)
     sent = workflow.to_coze(run, is_async=False)
     if asking.stream:
-        return Streamed(sent, (), WorkflowReader(), asking)
-    return Whole(sent, lambda answer: workflow.answer_of(answer, asking.stamp))
+        return Streamed(sent, run.lost, WorkflowReader(), asking)
+    return Whole(sent, lambda answer: workflow.answer_of(answer, asking.stamp), lost=run.lost)
 
 
 def _coze_workflow_async(_call: Call, target: Target, body: bytes, asking: Asking) -> Adapted:
@@ -302,7 +302,7 @@ def _coze_workflow_async(_call: Call, target: Target, body: bytes, asking: Askin
         writer = ChunkWriter(asking.stamp, include_usage=asking.include_usage)
         return writer.write([Text(workflow.started_text(run_id)), Done()]), None
 
-    return Whole(workflow.to_coze(run, is_async=True), write, EVENTS if asking.stream else JSON)
+    return Whole(workflow.to_coze(run, is_async=True), write, EVENTS if asking.stream else JSON, run.lost)
 
 
 def _complete(run: workflow.Run, target: Target) -> workflow.Run:

@@ -15,7 +15,7 @@ import pytest
 from tests.acceptance.stack import Stack, unique
 from tests.matrix.clients import CLIENTS, Asked, Client, clients
 
-HELLO = Asked("Say hello.", most=8)
+HELLO = Asked("Tell me a long story.", most=8)
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "chat": {},
     "responses": {"provider": "openai", "provider_options": {"api": "responses"}},

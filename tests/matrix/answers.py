@@ -224,14 +224,34 @@ def coze_stream(text: str) -> bytes:
     said = {"id": "7", "conversation_id": "1", "bot_id": "7", "role": "assistant", "type": "answer"}
     written = {**said, "content_type": "text", "chat_id": "2"}
     usage = {"token_count": _IN + _OUT, "output_count": _OUT, "input_count": _IN}
-    events = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("conversation.chat.created", {"id": "2", "conversation_id": "1", "bot_id": "7", "status": "created"}),
         ("conversation.chat.in_progress", {"id": "2", "conversation_id": "1", "bot_id": "7", "status": "in_progress"}),
         *(("conversation.message.delta", {**written, "content": piece}) for piece in (text[:4], text[4:])),
         ("conversation.message.completed", {**written, "content": text}),
         ("conversation.chat.completed", {"id": "2", "status": "completed", "usage": usage}),
     ]
-    lines = b"".join(
+    return _coze_events(events) + b'event:done\ndata:"[DONE]"\n\n'
+
+
+def coze_run(text: str, *, goes_on: bool) -> dict[str, Any]:
+    """What a workflow gave, or the id of one that goes on."""
+    usage = {"token_count": _IN + _OUT, "output_count": _OUT, "input_count": _IN}
+    said = {"code": 0, "msg": "Success", "debug_url": "https://www.coze.com/work_flow?execute_id=743"}
+    return said | ({"execute_id": "743"} if goes_on else {"data": text, "usage": usage})
+
+
+def coze_run_stream(text: str) -> bytes:
+    """What a workflow says while it runs."""
+    usage = {"token_count": _IN + _OUT, "output_count": _OUT, "input_count": _IN}
+    node = {"node_title": "End", "node_type": "End", "node_id": "900001"}
+    first = {**node, "content": text[:4], "node_seq_id": "0", "node_is_finish": False}
+    last = {**node, "content": text[4:], "node_seq_id": "1", "node_is_finish": True, "usage": usage}
+    done = {"debug_url": "https://www.coze.com/work_flow?execute_id=743"}
+    return _coze_events([("Message", first), ("Message", last), ("Done", done)])
+
+
+def _coze_events(events: list[tuple[str, dict[str, Any]]]) -> bytes:
+    return b"".join(
         f"event:{name}\n".encode() + b"data:" + json.dumps(data).encode() + b"\n\n" for name, data in events
     )
-    return lines + b'event:done\ndata:"[DONE]"\n\n'

@@ -131,7 +131,7 @@ class OpenAiChat:
             Call(each.function.name, json.loads(each.function.arguments), each.id) for each in message.tool_calls or ()
         ]
         assert (completion.choices[0].finish_reason == "tool_calls") is bool(calls)
-        tokens = (usage.prompt_tokens, usage.completion_tokens)
+        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
         return Said(message.content or "", tuple(calls), getattr(message, "parsed", None), tokens, pieces)
 
     def status_of(self, error: BaseException) -> int:

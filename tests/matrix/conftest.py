@@ -60,7 +60,7 @@ async def scene(mock_url: str) -> AsyncIterator[Scene]:
     """A relay with default settings."""
     golden, heads = Golden(), list[httpx2.Headers]()
     async with (
-        open_bench() as bench,
+        open_bench(TRUNKLINE_RELAY_RETRY_WINDOW="300ms") as bench,  # nobody waits for an upstream that is limited
         Upstream(golden.script).serving() as upstream,
         clients(bench.relay.url, API_KEY, heads) as sdks,
     ):

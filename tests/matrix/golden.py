@@ -15,7 +15,15 @@ from typing import Any, Final
 
 from relay_svc.dialects import Dialect
 from tests.integration.relay_svc.upstreams import LAST_CHUNK, SSE_HEAD, Call, response
-from tests.matrix.answers import COZE_ERRORS, ERRORS, coze_stream, streamed, whole
+from tests.matrix.answers import (
+    COZE_ERRORS,
+    ERRORS,
+    coze_run,
+    coze_run_stream,
+    coze_stream,
+    streamed,
+    whole,
+)
 from tests.unit.relay_svc.dialects.samples import ANSWERS, STREAMS
 from tests.unit.relay_svc.dialects.sdk import check_request
 
@@ -95,8 +103,13 @@ async def _coze(call: Call, seen: Seen) -> None:
         if seen.words == words:
             await call.send(response(200, json.dumps(COZE_ERRORS[status]).encode()))
             return
+    path = call.line.split(" ")[1]
+    if path == "/v1/workflow/run":
+        run = json.loads(call.body)
+        await call.send(response(200, json.dumps(coze_run(TEXTS[seen.words], goes_on="is_async" in run)).encode()))
+        return
     await call.send(SSE_HEAD)
-    await call.chunk(coze_stream(TEXTS[seen.words]))
+    await call.chunk((coze_stream if path == "/v3/chat" else coze_run_stream)(TEXTS[seen.words]))
     await call.send(LAST_CHUNK)
 
 
@@ -112,8 +125,10 @@ def read(call: Call) -> Seen:
             seen = reader(body)
             check_request(dialect, {name: value for name, value in body.items() if name != "stream"})
             return seen
-    if path.endswith("/v3/chat"):
+    if path == "/v3/chat":
         return _read_coze(body)
+    if path.startswith("/v1/workflow/"):
+        return Seen(None, body["workflow_id"], body["parameters"]["input"], stream="stream" in path)
     assert ":generateContent" in path or path.endswith(":streamGenerateContent?alt=sse"), path
     check_request(Dialect.GEMINI, body)
     seen = _read_gemini(_camel(body))

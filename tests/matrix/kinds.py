@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from relay_svc.dialects import Dialect
 from tests.matrix.clients import CLIENTS
@@ -47,10 +47,18 @@ class Kind:
     model: str = "u"
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Features that it has not, and what becomes of them: `lost` by name, or the request `refused`."""
+    clients: tuple[str, ...] = CLIENTS
+    """Those that can be served; others are refused."""
+    runs: bool = False
+    """Whether the answer is the id of a run that goes on, whatever was asked."""
     loses: tuple[str, ...] = ()
     """What it has no place for, whatever is asked."""
     mock: bool = False
     """Whether the independent mock answers."""
+
+    def fate(self, client: str, feature: str) -> str:
+        """Tell what becomes of a feature: `lost`, `refused`, or nothing of the kind."""
+        return self.lacks.get(feature, "") if client in self.clients else "refused"
 
     def spoken_to(self, client: str) -> Dialect | None:
         """Tell in which format it is asked for a client."""
@@ -59,6 +67,13 @@ class Kind:
 
 _RESPONSES_TOO: Final = {"openai-responses": RESPONSES}
 _DATED: Final = {"api_version": "2024-10-21"}
+
+_RUN: Final[dict[str, Any]] = {
+    "model": "738",
+    "lacks": dict.fromkeys(("calls", "streamed-calls", "results", "image", "structured"), "lost"),
+    "clients": ("openai-chat",),
+    "loses": ("max_tokens",),
+}
 
 KINDS: Final = (
     Kind("openai", "openai", CHAT, natively=_RESPONSES_TOO),
@@ -71,6 +86,9 @@ KINDS: Final = (
     Kind("gemini", "gemini", GEMINI, "/v1beta"),
     Kind("cohere", "cohere", CHAT, "/v2"),
     Kind("coze", "coze", None, "", model="738", lacks=_NEITHER_SEES_NOR_CALLS, loses=("max_tokens",)),
+    Kind("coze-workflow", "coze-workflow", None, "", **_RUN),
+    Kind("coze-workflow-async", "coze-workflow-async", None, "", runs=True, **_RUN),
+    Kind("jina", "jina", None, clients=()),
     Kind("mock-openai", "openai", CHAT, natively=_RESPONSES_TOO, mock=True),
     Kind("mock-openai-by-responses", "openai", RESPONSES, options={"api": "responses"}, mock=True),
     Kind("mock-azure-openai", "azure-openai", CHAT, "", _DATED, mock=True),

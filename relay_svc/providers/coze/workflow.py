@@ -5,7 +5,7 @@ request that names another is refused. Elsewhere the request's `workflow_id` dec
 Parameters are the request's `workflow_parameters`, or what the user said last, as `input`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,12 +16,16 @@ from relay_svc.providers.coze.steps import UNREADABLE, Failed, failed, failure_i
 from relay_svc.providers.coze.written import Stamp, completion, usage_members
 from relay_svc.providers.faults import AdapterFault
 
+_TAKEN: Final = frozenset({"model", "messages", "stream", "stream_options", "n", "workflow_id", "workflow_parameters"})
+
 
 class Run(msgspec.Struct, frozen=True):
     """A run that a client asks for."""
 
     workflow_id: str
     parameters: dict[str, Any]
+    lost: tuple[str, ...] = ()
+    """Members of the request that a workflow has no place for."""
 
 
 def read(body: bytes, target: Target) -> Run:
@@ -34,7 +38,24 @@ def read(body: bytes, target: Target) -> Run:
     if pinned and given not in (None, pinned):
         raise AdapterFault("workflow_id", "is not the workflow that this model runs")
     workflow_id = pinned or given or target.options.get("workflow_id", "")
-    return Run(workflow_id, _parameters(request))
+    return Run(workflow_id, _parameters(request), _lost(request))
+
+
+def _lost(request: dict[str, Any]) -> tuple[str, ...]:
+    names = {name for name, value in request.items() if name not in _TAKEN and value not in (None, [], {})}
+    if request.get("workflow_parameters") is None and not _says_one_thing(request.get("messages")):
+        names.add("messages")
+    return tuple(sorted(names))
+
+
+def _says_one_thing(messages: object) -> bool:
+    """Whether what the user said last, in words, is all there is."""
+    if not isinstance(messages, list) or len(messages) != 1 or not isinstance(messages[0], dict):
+        return not messages
+    content = messages[0].get("content")
+    if not isinstance(content, list):
+        return True
+    return all(isinstance(part, dict) and part.get("type") == "text" for part in content)
 
 
 def to_coze(run: Run, *, is_async: bool) -> bytes:

@@ -261,6 +261,17 @@ def test_parameters_are_the_requests_or_what_the_user_said_last() -> None:
     assert "is_async" not in json.loads(workflow.to_coze(read("75"), is_async=False))
 
 
+def test_what_a_workflow_has_no_place_for_is_named() -> None:
+    """Members, and what was said before; parameters of the client's own stand for all that was said."""
+    said = [{"role": "user", "content": "Hello"}]
+    picture = [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {}}]}]
+    assert read("75", messages=said).lost == ()
+    assert read("75", messages=said, tools=[{}], user="ann", n=1).lost == ("tools", "user")
+    assert read("75", messages=[*said, *said]).lost == ("messages",)
+    assert read("75", messages=picture).lost == ("messages",)
+    assert read("75", messages=picture, workflow_parameters={"a": 1}).lost == ()
+
+
 def test_a_workflows_stream_says_what_its_nodes_say() -> None:
     """Each node a paragraph."""
     stream = (
