@@ -164,7 +164,12 @@ class World:
             return False
         for router in self._routers.values():
             lease = database.leases.get(router.name)
-            if lease is None or lease.expire <= clock + _VISIBLE or router.cache.draining or router.cache.follower.behind:
+            if (
+                lease is None
+                or lease.expire <= clock + _VISIBLE
+                or router.cache.draining
+                or router.cache.follower.behind
+            ):
                 return False
             snapshot = router.cache.snapshot
             if (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from router_svc.catalog import one_state_a_read
 from tests.harness.waiting import eventually_async
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
@@ -38,6 +39,14 @@ async def test_whole_keys_are_for_those_who_may_have_them(router: RunningRouter,
     [candidate] = (await router.client(ADMIN_TOKEN).pick("m")).candidates
     assert candidate.key == ""
     assert (await refusal_of(router.client("wrong").pick("m"))).reason is Reason.TOKEN_INVALID
+
+
+async def test_reads_see_one_state_and_change_nothing(database: Database) -> None:
+    """Whatever the digest would find afterwards: reads for single picks are held against none."""
+    await one_state_a_read(database.connection)
+    async with database.connection.transaction():
+        assert await database.run("SHOW transaction_isolation") == [("repeatable read",)]
+        assert await database.run("SHOW transaction_read_only") == [("on",)]
 
 
 async def test_a_refusal_is_never_said_of_what_was_committed_before_the_pick(
