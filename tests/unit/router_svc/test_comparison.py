@@ -64,8 +64,8 @@ def test_a_route_that_lost_a_channel_and_a_lost_look_up_are_differences() -> Non
     assert differences(without_wildcards, ROWS) == ["channel 1"]
     assert differences(replace(held, routes={}), ROWS) == ["channel 1", "channel 2", "channel 3"]
     assert differences(replace(held, api_keys_by_hash=type(held.api_keys_by_hash).empty()), ROWS) == ["api_key 1"]
-    other = snapshot(*[channel(2, ("m",), weight=7, priority=3) if row is ROWS[1] else row for row in ROWS])
-    assert differences(replace(held, routes=other.routes), ROWS) == ["channel 2"]
+    heavy = channel(1, ("m", "gpt-*"), overrides=[("default", "m", False, None, None)], weight=7)
+    assert differences(replace(held, routes=snapshot(heavy, *ROWS[1:]).routes), ROWS) == ["channel 1"]
     twin = snapshot(*ROWS[:3], api_key(models=("m",)), *ROWS[4:])
     assert differences(replace(held, api_keys_by_hash=twin.api_keys_by_hash), ROWS) == ["api_key 1"]
 
