@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import psycopg
 
@@ -100,6 +100,14 @@ async def load(
         return await _in_slices(connection, base, whole=whole, heard=heard, turns=Turns(clock))
 
 
+class Part(NamedTuple):
+    """What some picks need of a state."""
+
+    snapshot: Snapshot
+    ours: bool
+    """Whether the snapshot held at the time is in the history of that state."""
+
+
 async def read_part(
     connection: Connection,
     models: Collection[str],
@@ -107,7 +115,7 @@ async def read_part(
     held: Snapshot | None,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> Snapshot:
+) -> Part:
     """Read what picks for these models by these API keys need, in one round trip, declared wildcards included.
 
     Of a row that cannot be read, the last good version may come from a snapshot that is held, if it is of this history.
@@ -133,7 +141,7 @@ async def read_part(
         draft.put(reader.api_key(row))
         await turns.step()
     await turns.through(draft.fold())
-    return draft.part(head.token)
+    return Part(draft.part(head.token), ours)
 
 
 async def go_over(

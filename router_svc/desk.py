@@ -17,6 +17,7 @@ from prometheus_client import Counter
 
 from router_svc import metrics, picker
 from router_svc.cache import Cache
+from router_svc.catalog import Part
 from router_svc.direct import Direct
 from router_svc.doubts import undoubted
 from router_svc.lineage import Standing
@@ -167,7 +168,8 @@ class Desk:
         saved, unsettled = _Saved(), []
         for number, (request, reading) in enumerate(joined, 1):
             part = await reading.wait(min(request.deadline, haste)) if reading is not None else None
-            decided = self._upon(part, request.ask) if reading is not None else None
+            holds = reading is not None and (part is None or self._holds(part, request))
+            decided = self._upon(part.snapshot if part is not None else None, request.ask) if holds else None
             if decided is None:
                 unsettled.append(request)
             else:
@@ -182,6 +184,10 @@ class Desk:
         if len(unsettled) == len(requests):
             await asyncio.sleep(_PACE)
         return unsettled
+
+    def _holds(self, part: Part, request: Request) -> bool:
+        """Tell whether what was read is of the history of the token asked for: a failover may have come in between."""
+        return request.min_token is None or (part.ours and self._cache.known(request.min_token))
 
     def _upon(self, part: Snapshot | None, ask: Ask) -> Decided | None:
         """Decide upon what was read for a pick. Where that failed, what is held may still give a plan."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from router_svc import catalog, metrics
 from router_svc.cache import Cache
+from router_svc.catalog import Part
 from router_svc.line import Line, LineDown, hang_up, leaving
 from router_svc.picker import Ask
-from router_svc.snapshot import Snapshot
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
@@ -35,7 +35,7 @@ class Reading:
     hashes: set[bytes] = field(default_factory=set)
     length: int = 0
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    snapshot: Snapshot | None = None
+    part: Part | None = None
 
     def takes(self, ask: Ask) -> bool:
         """Take a pick in, if there is room."""
@@ -48,14 +48,14 @@ class Reading:
             self.hashes.add(ask.key_hash)
         return True
 
-    async def wait(self, deadline: float) -> Snapshot | None:
+    async def wait(self, deadline: float) -> Part | None:
         """Give what was read; None when it could not be had in time."""
         try:
             async with asyncio.timeout_at(deadline):
                 await self.done.wait()
         except TimeoutError:
             return None
-        return self.snapshot
+        return self.part
 
 
 class Direct:
@@ -97,14 +97,14 @@ class Direct:
             if not self._waiting:
                 self._wanted.clear()
             try:
-                read.snapshot = await self._read(read.models, read.hashes)
+                read.part = await self._read(read.models, read.hashes)
             finally:
                 read.done.set()
-            self.failing = read.snapshot is None
+            self.failing = read.part is None
             if self.failing:
                 await asyncio.sleep(_RETRY)
 
-    async def _read(self, models: Iterable[str], hashes: Iterable[bytes]) -> Snapshot | None:
+    async def _read(self, models: Iterable[str], hashes: Iterable[bytes]) -> Part | None:
         asked, held = (list(models), list(hashes)), self._cache.snapshot
         try:
             with metrics.DIRECT_READ_SECONDS.time():

@@ -208,8 +208,11 @@ class Database:
         )
 
     def fail_over(self, lag: float, now: float, *, survive: Callable[[str], bool]) -> None:
-        """Go on with a replica that had come as far as the truth of a while ago, but with those leases that `survive`."""
-        was = self.between(now - lag, now - lag)[-1]
+        """Go on with a replica that had come as far as the truth of a while ago, but with those leases that `survive`.
+
+        What an earlier failover lost does not come back: a replica that was ahead has to follow before it may take over.
+        """
+        was = next(state for state in reversed(self.between(-1.0, now - lag)) if self.head.holds(state.token))
         self._branch += 1
         self.epoch += 1
         self._become(was, now)

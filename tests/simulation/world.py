@@ -153,9 +153,10 @@ class World:
             self._see_answers()
 
     def _at_rest(self) -> bool:
-        """Tell whether every router is at head, serves, and waits for no load.
+        """Tell whether every router is at head, serves, waits for no load, and has a lease that was renewed.
 
-        A failover may have made what it holds the head again, while an answer that was lost still has it wait.
+        A failover may have made what it holds the head again, while an answer that was lost still has it wait; and a lease of
+        before a long freeze may run out while its renewal is on its way.
         """
         database = self._around.database
         head, clock = database.head.token, database.clock(self._universe.now)
@@ -163,7 +164,12 @@ class World:
             return False
         for router in self._routers.values():
             lease = database.leases.get(router.name)
-            if lease is None or lease.expire <= clock or router.cache.draining or router.cache.follower.behind:
+            if (
+                lease is None
+                or lease.expire <= clock + _VISIBLE
+                or router.cache.draining
+                or router.cache.follower.behind
+            ):
                 return False
             snapshot = router.cache.snapshot
             if (

@@ -8,16 +8,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import psycopg
+import pytest
 
+from prove.clocks import Clock, by_python
+from router_svc.follower import LEASE
 from tests.harness.ports import free_port
 from tests.harness.postgres import TestPostgres
 from tests.harness.waiting import eventually_async
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
+    SERVICE_TOKEN,
     Client,
     Database,
     RunningRouter,
@@ -27,7 +33,9 @@ from tests.integration.router_svc.running import (
     running_router,
 )
 from trunkline.errors import Reason
-from trunkline.v1 import error_reason_pb2, router_pb2
+from trunkline.rpc import dial
+from trunkline.secret import Secret
+from trunkline.v1 import error_reason_pb2, router_pb2, router_pb2_grpc
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trunkline-router'"
 
@@ -97,27 +105,35 @@ async def test_a_router_past_its_lease_marks_its_answers_and_recovers_by_itself(
     assert not (await client.pick("m")).degraded
 
 
-async def test_a_lost_branch_is_noticed_and_left(postgres: TestPostgres, migrated_dsn: str, database: Database) -> None:
-    """After a restore the router follows the new history, and tokens of the old one are refused."""
+@pytest.mark.parametrize("cache", ["on", "off"])
+async def test_a_lost_branch_is_noticed_and_left(
+    postgres: TestPostgres, migrated_dsn: str, database: Database, cache: str
+) -> None:
+    """After a restore the router follows the new history, tokens of the old one are refused, and no row of it stands in."""
     name = database.connection.info.dbname
     await database.channel("kept", ["m"])
     await database.connection.close()
     copy = f"{name}_copy"
     with psycopg.connect(postgres.server.dsn("postgres"), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
-        async with running_router(migrated_dsn) as running:
+        async with running_router(migrated_dsn, TRUNKLINE_ROUTER_CACHE=cache) as running:
             await running.ready()
             client = running.client()
             async with await psycopg.AsyncConnection.connect(migrated_dsn, autocommit=True) as first:
-                await Database(first).channel("lost", ["m"], priority=9)
+                async with first.transaction():
+                    await Database(first).channel("lost", ["m"], priority=9)
+                    await Database(first).channel("lost too", ["m"], priority=8)
                 lost = await Database(first).token()
-                assert len((await client.pick("m", min_token=lost)).candidates) == 2
+                assert len((await client.pick("m", min_token=lost)).candidates) == 3
             connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
             connection.execute(CUT + " AND datname = %s", (name,))
             connection.execute(f'ALTER DATABASE "{name}" RENAME TO "{name}_lost"')
             connection.execute(f'ALTER DATABASE "{copy}" RENAME TO "{name}"')
             async with await psycopg.AsyncConnection.connect(migrated_dsn, autocommit=True) as second:
-                await Database(second).channel("new", ["n"])
+                async with second.transaction():
+                    await Database(second).channel("new", ["n"])
+                    bad = await Database(second).channel("bad", ["n"])  # of the id that another had on the lost branch
+                    await Database(second).run("UPDATE channels SET header_overrides = '[]' WHERE id = %s", bad)
                 new = await Database(second).token()
                 assert (new.revision, new.chain != lost.chain) == (lost.revision, True)
                 assert [c.channel_name for c in (await client.pick("n")).candidates] == ["new"]
@@ -139,6 +155,11 @@ async def test_a_catalog_that_does_not_add_up_is_not_installed(client: Client, d
     assert refusal.reason is Reason.MODEL_UNKNOWN
     assert int(refusal.metadata["revision"]) > held
     assert (await client.pick("m")).token.revision == held
+
+    async def says_so() -> bool:
+        return await database.run("SELECT state FROM routers") == [("DEGRADED",)]
+
+    await eventually_async(says_so, 2 * LEASE)  # admins without a stream go by its row
     await database.run("SELECT catalog_repair()")
     assert (await client.pick("m", min_token=await database.token())).token.revision > held
     assert (await refusal_of(client.pick("none"))).reason is Reason.MODEL_UNKNOWN
@@ -213,6 +234,39 @@ def _get(address: str, path: str) -> str:
             return body
     except (urllib.error.URLError, OSError):
         return ""
+
+
+async def test_api_keys_expire_by_the_databases_clock_whatever_the_machines_says(
+    migrated_dsn: str, database: Database, tmp_path: Path
+) -> None:
+    """A router whose machine is a day ahead serves what has an hour left."""
+    await database.channel("a", ["m"])
+    await database.api_key("tl-caller", expire_time=datetime.now(UTC) + timedelta(hours=1))
+    clock = Clock(tmp_path / "clock")
+    clock.jump(86_400.0)
+    listen = f"127.0.0.1:{free_port()}"
+    environ = environment(migrated_dsn) | {"TRUNKLINE_ROUTER_LISTEN": listen, **clock.environment(by_python())}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "router_svc", env=environ)
+    dialled = dial(listen, Secret(SERVICE_TOKEN))
+    client = Client(router_pb2_grpc.RouterServiceStub(dialled.channel), dialled.metadata)
+
+    async def leased() -> bool:
+        try:
+            return await state_of(client) == router_pb2.ROUTER_STATE_SERVING
+        except grpc.aio.AioRpcError:
+            return False
+
+    try:
+        await eventually_async(leased, 15.0)
+        assert (await client.pick("m", api_key="tl-caller")).candidates
+        await database.run("UPDATE api_keys SET expire_time = now()")
+        token = await database.token()
+        refusal = await refusal_of(client.pick("m", api_key="tl-caller", min_token=token))
+        assert refusal.reason is Reason.API_KEY_EXPIRED
+    finally:
+        await dialled.channel.close()
+        process.kill()
+        await process.wait()
 
 
 async def test_settings_at_fault_are_told_all_at_once() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from router_svc.catalog import one_state_a_read
+from router_svc.follower import State
+from router_svc.lease import Identity, leave, renew
+from router_svc.snapshot import Token
 from tests.harness.waiting import eventually_async
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
@@ -38,6 +42,26 @@ async def test_whole_keys_are_for_those_who_may_have_them(router: RunningRouter,
     [candidate] = (await router.client(ADMIN_TOKEN).pick("m")).candidates
     assert candidate.key == ""
     assert (await refusal_of(router.client("wrong").pick("m"))).reason is Reason.TOKEN_INVALID
+
+
+async def test_reads_see_one_state_and_change_nothing(database: Database) -> None:
+    """Whatever the digest would find afterwards: reads for single picks are held against none."""
+    await one_state_a_read(database.connection)
+    async with database.connection.transaction():
+        assert await database.run("SHOW transaction_isolation") == [("repeatable read",)]
+        assert await database.run("SHOW transaction_read_only") == [("on",)]
+
+
+async def test_a_router_that_leaves_takes_no_lease_but_its_own(database: Database) -> None:
+    """Its successor under the same id may have come already, and must go on being waited for."""
+    token = Token(1, "00")
+    old, new = Identity("r", "old", "1"), Identity("r", "new", "1")
+    for who in (old, new):
+        await renew(database.connection, who, "127.0.0.1:1", token, State.SERVING)
+    await leave(database.connection, old)
+    assert await database.run("SELECT incarnation FROM routers") == [("new",)]
+    await leave(database.connection, new)
+    assert await database.run("SELECT incarnation FROM routers") == []
 
 
 async def test_a_refusal_is_never_said_of_what_was_committed_before_the_pick(

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
@@ -119,16 +120,22 @@ async def test_a_message_is_answered_by_one_that_decides_or_defers_each_pick(
 
 
 async def test_a_deferred_pick_becomes_a_plan_when_catching_up_finds_a_channel(
-    client: Client, database: Database
+    client: Client, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was committed before the pick arrived serves it, though no hint came."""
+    """What was committed before the pick arrived serves it, though no hint came; it is counted, and logged."""
     stream = PickStream(client)
+    saved = REGISTRY.get_sample_value("trunkline_router_retries_saved_total") or 0.0
+    deferred = 0
     for number in range(5):
         await database.channel(f"c{number}", [f"m{number}"])
         [asked] = await stream.ask(f"m{number}")
         first = await stream.answer()
+        deferred += len(first.deferred_ids)
         results = {result.id: result for result in first.results} or await stream.deferred(1)
         assert results[asked].plan.candidates[0].channel_name == f"c{number}"
+    assert deferred, "a poll cannot have been quicker each time"
+    assert REGISTRY.get_sample_value("trunkline_router_retries_saved_total") == saved + deferred
+    assert capsys.readouterr().out.count("[CacheRetry]") == deferred
 
 
 async def test_one_message_of_unknown_models_costs_one_proof(
@@ -211,6 +218,24 @@ async def test_picks_of_one_stream_have_their_own_time_limits(client: Client, da
         assert set(await stream.deferred(1)) == {impatient}
         assert time.monotonic() - began < 0.6
         assert set(await stream.deferred(1)) == {patient}
+
+
+async def test_picks_of_one_message_have_their_own_time_limits(client: Client, database: Database) -> None:
+    """What came together is not answered together, when one of them can wait longer."""
+    await database.channel("a", ["m"])
+    await client.pick("m")
+    stream = PickStream(client)
+    request = router_pb2.PickChannelsRequest()
+    for number, seconds in ((1, 4), (2, 0)):
+        item = request.items.add(id=number, pick=router_pb2.Pick(group="default", model="none"))
+        item.time_limit.FromNanoseconds(seconds * 1_000_000_000 + 100_000_000)
+    async with frozen(database):
+        await stream.call.write(request)
+        await stream.answer()
+        early = await stream.deferred(1)
+        assert set(early) == {2}
+        assert reason_of(early[2]) is Reason.UNVERIFIED
+    assert reason_of((await stream.deferred(1))[1]) is Reason.MODEL_UNKNOWN, "the database is back in its time"
 
 
 # ---------------------------------------------------------------------- Invalidate

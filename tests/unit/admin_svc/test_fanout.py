@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin_svc.fanout import Fanout, Report, WaitMode
+from admin_svc.fanout import _COMMITS_KEPT, _LINEAGE_KEPT, Fanout, Lineage, Report, WaitMode
 from admin_svc.records import RouterLease, Sight, Token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -253,6 +253,8 @@ def test_a_failover_that_a_commit_shows_first_is_one_all_the_same() -> None:
     """The read after it tells which leases are known, not which are held."""
     fanout = fanout_with("a", head=9)
     fanout.note_commit(token(5, "other"), 10.0)
+    assert fanout.head == token(5, "other"), "nobody is told of the old one any more"
+    assert fanout.lineage.holds(token(9)) is None
     see(fanout, token(5, "other"), [], fanout.lineage.newest, at=10.1)
     assert fanout.begin_wait(token(5, "other"), "ALL").missing == {"a"}
 
@@ -339,3 +341,19 @@ def test_whatever_happens_a_visible_router_has_said_that_it_serves_the_change(
         for wait in waits:
             assert len(wait.visible) + len(wait.missing) + len(wait.lapsed) == wait.of
             assert all(said[router_id] >= wait.token.revision for router_id in wait.visible)
+
+
+def test_what_is_remembered_of_history_and_of_commits_is_bounded() -> None:
+    """The newest stays; what is older is looked up again when a router names it."""
+    lineage, last = Lineage(), 3 * _LINEAGE_KEPT
+    for revision in range(1, last + 1):
+        lineage.learn({revision: token(revision).chain})
+        assert len(lineage._chains) <= 2 * _LINEAGE_KEPT
+    assert lineage.newest == last
+    assert lineage.holds(token(last - _LINEAGE_KEPT + 1))
+    assert lineage.holds(token(1)) is None
+    fanout = fanout_with("a")
+    fanout.hear("a", serving(1), 0.0)
+    for revision in range(2, _COMMITS_KEPT + 12):
+        fanout.note_commit(token(revision), 0.0)
+    assert len(fanout.hear("a", serving(_COMMITS_KEPT + 11), 1.0)) == _COMMITS_KEPT

@@ -41,6 +41,8 @@ def test_a_row_with_another_content_is_a_difference_though_its_hash_says_otherwi
         (Group("default", 1, 10), "group default"),
         (channel(4, ("m",)), "channel 4"),
         (BadRow("channel", 1, 1, 5, "a fault", off=False), "channel 1"),
+        (BadRow("channel", 4, 1, 6, "a fault", off=False), "channel 4"),
+        (BadRow("channel", 4, 2, 5, "a fault", off=False), "channel 4"),
     ):
         of_kind, key = named.split()
         rows = [row for row in ROWS if f"{_kind(row)} {_key(row)}" != f"{of_kind} {key}"]
@@ -62,6 +64,10 @@ def test_a_route_that_lost_a_channel_and_a_lost_look_up_are_differences() -> Non
     assert differences(without_wildcards, ROWS) == ["channel 1"]
     assert differences(replace(held, routes={}), ROWS) == ["channel 1", "channel 2", "channel 3"]
     assert differences(replace(held, api_keys_by_hash=type(held.api_keys_by_hash).empty()), ROWS) == ["api_key 1"]
+    heavy = channel(1, ("m", "gpt-*"), overrides=[("default", "m", False, None, None)], weight=7)
+    assert differences(replace(held, routes=snapshot(heavy, *ROWS[1:]).routes), ROWS) == ["channel 1"]
+    twin = snapshot(*ROWS[:3], api_key(models=("m",)), *ROWS[4:])
+    assert differences(replace(held, api_keys_by_hash=twin.api_keys_by_hash), ROWS) == ["api_key 1"]
 
 
 def _kind(row: Item | BadRow) -> str:

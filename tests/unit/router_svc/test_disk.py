@@ -189,3 +189,24 @@ def test_a_copy_holds_no_opened_channel_key(tmp_path: Path) -> None:
             each.opened = "sk-plain-secret"
     write(tmp_path, held)
     assert all(b"sk-plain" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_copy_is_flushed_before_it_takes_its_slot_and_the_slot_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that outlives a power cut must not stand for bytes that did not."""
+    told: list[str] = []
+    flush, replace = os.fsync, Path.replace
+
+    def noted_flush(descriptor: int) -> None:
+        told.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        flush(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        told.append("replace")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_flush)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write(tmp_path, snapshot(channel(1)))
+    assert told == ["file", "replace", "directory"]

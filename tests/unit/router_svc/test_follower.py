@@ -197,6 +197,41 @@ def test_the_head_is_polled_every_second_whatever_the_stream_does() -> None:
     assert polls == 10
 
 
+def test_routers_that_began_together_do_not_poll_together() -> None:
+    """Hundreds of them are spread over a fifth of the interval, and none asks later than it."""
+    due = []
+    for number in range(300):
+        made = Follower(jitter=random.Random(number).random)
+        made.start(0.0)
+        made.loaded(head(5), 0.0)
+        made.tick(POLL)
+        due.append(made._next_poll - POLL)
+    assert 0.8 * POLL <= min(due) < 0.82 * POLL
+    assert 0.98 * POLL < max(due) <= POLL
+    assert _crowd(due, 0.01 * POLL) < 30
+
+
+def test_routers_that_lost_their_database_together_do_not_come_back_together() -> None:
+    """The first try comes at once, for a session may just have been cut; later ones spread out, slower and slower."""
+    due: list[list[float]] = [[] for _ in range(6)]
+    for number in range(300):
+        made = Follower(jitter=random.Random(number).random)
+        made.start(0.0)
+        for tries in due:
+            made.load_failed(0.0, disagreed=False)
+            tries.append(made._load_pace.not_before)
+            made.tick(100.0)
+    assert set(due[0]) == {0.0}
+    for tries in due[2:]:
+        assert _crowd(tries, (max(tries) - min(tries)) / 10) < 60
+    assert max(due[-1]) <= 1.0
+
+
+def _crowd(moments: list[float], span: float) -> int:
+    """The most of these moments that lie within any span."""
+    return max(sum(moment <= other <= moment + span for other in moments) for moment in moments)
+
+
 def test_the_poll_interval_can_only_be_shortened() -> None:
     """A longer one given is not taken."""
     assert follower(poll=60.0)._poll == POLL

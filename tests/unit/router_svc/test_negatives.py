@@ -26,7 +26,8 @@ def test_a_refusal_is_computed_once_a_snapshot() -> None:
     assert decide(negatives, HELD, "none") is first
     assert decide(negatives, HELD, "none", "vip") is not first
     later = snapshot(channel(1), channel(3, ("none",)), revision=2)
-    assert isinstance(decide(negatives, later, "none"), Plan)
+    for _ in range(2):  # the second finds a memory that is of this snapshot already
+        assert isinstance(decide(negatives, later, "none"), Plan)
     assert decide(negatives, HELD, "none") is not first
 
 
