@@ -224,7 +224,8 @@ async def _in_slices(
             delta = base if ours and not whole else None
             since = delta.token.revision if delta is not None else _EVERYTHING
             history = [Token(*row) for row in await (await connection.execute(_HISTORY, (since, HISTORY))).fetchall()]
-            draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None)
+            # Of another history no last good version counts, but what is equal in all its content may be shared.
+            draft = Draft(delta) if delta is not None else Draft.from_nothing(head, base if ours else None, base)
             count = await _put_slices(connection, draft, since, heard, turns)
             if delta is not None:
                 async for rows in _slices(connection, _TOMBSTONES, since):

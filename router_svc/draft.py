@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from router_svc.routes import NOWHERE, Change
+from router_svc.routes import NOWHERE, Change, Placement, Route
+from router_svc.sameness import same
 from router_svc.shards import Edit, Shards
 from router_svc.snapshot import (
     WILDCARD,
@@ -27,6 +28,7 @@ from router_svc.snapshot import (
 
 STEP: Final = 250
 """Abilities that one step folds, at most twice as many."""
+_CHUNK: Final = 3 * 2_000  # fields of changes that are put in order at a time
 
 
 class BadRow(NamedTuple):
@@ -64,10 +66,14 @@ class Disagreement(Exception):  # noqa: N818 - named for what was found
 class Draft:
     """A snapshot in the making, from a base (a delta) or from nothing (a full load)."""
 
-    def __init__(self, base: Snapshot, last_good: Snapshot | None = None) -> None:
-        """Start from a base; what it lacks of last good versions may come from another snapshot of the same lineage."""
+    def __init__(self, base: Snapshot, last_good: Snapshot | None = None, twin: Snapshot | None = None) -> None:
+        """Start from a base; what it lacks of last good versions may come from another snapshot of the same lineage.
+
+        Whatever comes out equal to what a twin has is taken from there, so that no second one is kept.
+        """
         self._base = base
         self._last_good = last_good or base
+        self._twin = twin
         self._held: dict[Kind, Edit[Any, Any]] = {
             "channel": base.channels.edit(),
             "api_key": base.api_keys.edit(),
@@ -77,13 +83,15 @@ class Draft:
         self._quarantine = dict(base.quarantine)
         self._digest = base.digest
         self._ability_count = base.ability_count
-        self._changes: dict[str, dict[str, list[Change]]] = {}
+        self._changes: dict[str, dict[str, list[list[Any]]]] = {}
+        """In chunks, the fields of each `Change` one after another: as tuples they would be most of a load's peak."""
+        self._placements: dict[Placement | None, Placement | None] = {}
         self._routes = dict(base.routes)
         self._read: dict[Kind, set[int | str]] = {"channel": set(), "api_key": set(), "group": set()}
 
     @classmethod
-    def from_nothing(cls, expected: Head, last_good: Snapshot | None = None) -> "Draft":
-        """Start a full load, cut for what the head says there is."""
+    def from_nothing(cls, expected: Head, last_good: Snapshot | None = None, twin: Snapshot | None = None) -> "Draft":
+        """Start a full load, cut for what the head says there is; see the constructor for the rest."""
         nothing = Snapshot(
             token=expected.token,
             channels=Shards.empty(expected.channel_count),
@@ -91,7 +99,7 @@ class Draft:
             api_keys_by_hash=Shards.empty(expected.api_key_count),
             groups=Shards.empty(expected.group_count),
         )
-        return cls(nothing, last_good)
+        return cls(nothing, last_good, twin)
 
     def put(self, row: Item | BadRow) -> None:
         """Take a row as it is now."""
@@ -100,7 +108,8 @@ class Draft:
         before = self._held[kind].get(key)
         self._digest += row.content_hash - self._forget_hash(kind, key, before)
         if not isinstance(row, BadRow):
-            self._replace(kind, before, row)
+            twin = _held_by(self._twin, kind, key) if self._twin is not None else None
+            self._replace(kind, before, twin if twin is not None and same(twin, row) else row)
             return
         good = None if row.off else before or _held_by(self._last_good, kind, key)
         self._replace(kind, before, good)
@@ -125,19 +134,23 @@ class Draft:
             group, models = self._changes.popitem()
             routes = self._routes.get(group) or GroupRoutes(Shards.empty(len(models)), {})
             exact, wildcards = routes.exact.edit(), dict(routes.wildcards)
+            twins = self._twin.routes.get(group) if self._twin is not None else None
             while models:
-                model, changes = models.popitem()
-                for part in _parts(changes):
-                    _change(exact, wildcards, model, part)
-                    folded += len(part)
-                    if folded >= STEP:
-                        folded = 0
-                        yield
+                model, chunks = models.popitem()
+                route = _route(exact, wildcards, model)
+                while chunks:
+                    for part in _parts(chunks.pop(0)):
+                        route = route.changed(part)
+                        folded += len(part)
+                        if folded >= STEP:
+                            folded = 0
+                            yield
+                _put_route(exact, wildcards, model, route.like(twins.named(model)) if twins is not None else route)
             self._routes[group] = GroupRoutes(exact.done(), wildcards)
 
     def pieces(self) -> list[object]:
         """Give what the draft consists of, and give it up, so that a large one can be let go piece by piece."""
-        pieces: list[object] = list(self._changes.values())
+        pieces: list[object] = [chunks for models in self._changes.values() for chunks in models.values()]
         for edit in (*self._held.values(), self._by_hash):
             pieces += edit.abandon()
         self._changes, self._routes = {}, {}
@@ -197,7 +210,14 @@ class Draft:
             was, will_be = old.get(place), new.get(place)
             if was != will_be:
                 group, model = place
-                self._changes.setdefault(group, {}).setdefault(model, []).append((channel_id, was, will_be))
+                self._note(group, model, (channel_id, was, will_be))
+
+    def _note(self, group: str, model: str, change: Change) -> None:
+        chunks = self._changes.setdefault(group, {}).setdefault(model, [[]])
+        if len(chunks[-1]) >= _CHUNK:
+            chunks.append([])
+        channel_id, was, will_be = change
+        chunks[-1] += (channel_id, self._placements.setdefault(was, was), self._placements.setdefault(will_be, will_be))
 
     def _rehash(self, before: Item | None, after: Item | None) -> None:
         if isinstance(before, ApiKey):
@@ -232,8 +252,9 @@ def key_of(item: Item) -> int | str:
 _KINDS: Final[Mapping[type, Kind]] = {Channel: "channel", ApiKey: "api_key", Group: "group"}
 
 
-def _parts(changes: list[Change]) -> Iterator[list[Change]]:
-    """Cut many changes of one route, by channel, so that a part meets few chunks of it."""
+def _parts(fields: list[Any]) -> Iterator[list[Change]]:
+    """Cut many changes of one route, by channel, so that a part meets few nodes of it."""
+    changes: list[Change] = list(zip(fields[::3], fields[1::3], fields[2::3], strict=True))
     if len(changes) <= STEP:
         yield changes
         return
@@ -256,17 +277,20 @@ def _held_by(snapshot: Snapshot, kind: Kind, key: Any) -> Item | None:
     return item
 
 
-def _change(exact: Edit[str, Any], wildcards: dict[str, Any], model: str, changes: list[Change]) -> None:
-    """Change one route; one that no channel is left in goes."""
+def _route(exact: Edit[str, Route], wildcards: Mapping[str, Route], model: str) -> Route:
     if model.endswith(WILDCARD):
-        route = wildcards.get(model[:-1], NOWHERE).changed(changes)
+        return wildcards.get(model[:-1], NOWHERE)
+    return exact.get(model) or NOWHERE
+
+
+def _put_route(exact: Edit[str, Route], wildcards: dict[str, Route], model: str, route: Route) -> None:
+    """Set one route; one that no channel is left in goes."""
+    if model.endswith(WILDCARD):
         if route.count:
             wildcards[model[:-1]] = route
         else:
             wildcards.pop(model[:-1], None)
-        return
-    route = (exact.get(model) or NOWHERE).changed(changes)
-    if route.count:
+    elif route.count:
         exact.put(model, route)
     else:
         exact.drop(model)

@@ -9,10 +9,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
-from operator import sub
+from operator import is_, sub
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 FANOUT: Final = 64
 """Entries of one node at most."""
@@ -113,6 +113,15 @@ class Members(Struct, frozen=True, gc=False, eq=False):
             if changed is not None:
                 return changed
         return _rooted(_changed(self, gone, put))
+
+    def like(self, old: "Members") -> "Members":
+        """Give this set, with the nodes of an older one where they are equal, so that no twins of them are kept."""
+        if self is old or len(self.children) != len(old.children):
+            return self
+        children = tuple(new.like(held) for new, held in zip(self.children, old.children, strict=True))
+        if self.ids == old.ids and self.cumulative == old.cumulative and all(map(is_, children, old.children)):
+            return old
+        return structs.replace(self, children=children) if children else self
 
 
 def _with_one(node: Members, channel_id: int, weight: int) -> Members | None:

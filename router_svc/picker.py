@@ -8,7 +8,7 @@ exact one to the shortest wildcard, and a channel counts by its most specific na
 off is not let in again through its wildcard. Positive picks are the hot path of the whole service, hence the flat code.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
 from math import log
 from typing import Final
@@ -39,7 +39,6 @@ _SEEDS: Final = (1 << 64) - 1
 # would cost more to seed than the whole pick.
 _FACTOR: Final = 6364136223846793005
 _TERM: Final = 1442695040888963407
-_FEW: Final = 16  # members, up to which drawing one again would happen too often
 _MISSES: Final = 8  # draws in vain, before what was drawn is left out instead of drawn again
 _PATIENCE: Final = 32  # channels drawn in vain, before all that are left are put in order at once
 # Bound once: looking up an enum's member costs as much as a draw.
@@ -95,23 +94,33 @@ Decision = Plan | Refused
 def decide(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
     """Pick channels, or tell why there is none; `now` is in seconds since the epoch."""
     groups: tuple[str, ...]
-    api_key_id = 0
-    if ask.key_hash is None:
+    api_key_id, model, key_hash = 0, ask.model, ask.key_hash
+    if key_hash is None:
         groups = (ask.group,)
     else:
-        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        api_key = snapshot.api_keys_by_hash.get(key_hash)
         if api_key is None:
             return ApiKeyUnknown(revision=snapshot.token.revision)
-        if not api_key.plain and (refusal := refused_by(snapshot, api_key, ask.model, ask.address, now)) is not None:
+        if not api_key.plain and (refusal := refused_by(snapshot, api_key, model, ask.address, now)) is not None:
             return refusal
         groups, api_key_id = api_key.groups, api_key.id
     for group in groups:
         routes = snapshot.routes.get(group)
-        if routes is not None:
-            candidates, matched = _candidates(snapshot, routes, ask, open_key)
-            if candidates:
-                return Plan(snapshot.token, group, matched, api_key_id, candidates, ask.seed, ask.decision_id)
-    return no_plan(snapshot, groups, ask.model)
+        if routes is None:
+            continue
+        found: list[Candidate] = []
+        route = routes.exact.get(model)
+        if route is not None and route.tiers and not ask.required:
+            # Nearly every pick ends here. One that does not is begun anew by `_Draw`, whose first steps are the same.
+            past = dict.fromkeys(ask.excluded) if ask.excluded else {}
+            tier = route.tiers[0]
+            _from_plain(snapshot.channels, ask, model, tier.weighted, tier.priority, past, found, ask.seed)
+        if len(found) == ask.wanted:
+            return Plan(snapshot.token, group, model, api_key_id, found, ask.seed, ask.decision_id)
+        found, matched = _Draw(snapshot.channels, ask, open_key, ask.seed, [], []).from_routes(routes)
+        if found:
+            return Plan(snapshot.token, group, matched, api_key_id, found, ask.seed, ask.decision_id)
+    return no_plan(snapshot, groups, model)
 
 
 def refused_by(snapshot: Snapshot, api_key: ApiKey, model: str | None, address: str, now: float) -> Refused | None:
@@ -142,27 +151,56 @@ def no_plan(snapshot: Snapshot, groups: tuple[str, ...], model: str) -> Refused:
     return ModelUnknown(model=model, revision=revision)
 
 
-def _candidates(snapshot: Snapshot, routes: GroupRoutes, ask: Ask, open_key: OpenKey) -> tuple[list[Candidate], str]:
-    """Fill a plan from the routes that a model matches, the most specific name first."""
-    found: list[Candidate] = []
-    draw = _Draw(snapshot.channels, ask, open_key, ask.seed, found, [])
-    if ask.required:
-        return found, draw.required(routes)
-    route = routes.exact.get(ask.model)
-    if route is not None:
-        draw.from_route(ask.model, route)
-        if len(found) == ask.wanted or not routes.lengths:
-            return found, ask.model
-    matched = ask.model
-    for declared, named in routes.of(ask.model):
-        if named is not route:  # by identity: a client may ask for a name that looks like a wildcard
-            before = len(found)
-            draw.from_route(declared, named)
-            matched = declared if not before and found else matched
-            if len(found) == ask.wanted:
-                break
-        draw.shadowing.append(named)
-    return found, matched
+def _from_plain(  # noqa: PLR0913, PLR0917 - an object to hold these would cost a tenth of a pick
+    channels: Shards[int, Channel],
+    ask: Ask,
+    declared: str,
+    members: Members,
+    priority: int,
+    past: dict[int, None],
+    found: list[Candidate],
+    state: int,
+) -> tuple[int, int | None]:
+    """Draw by weight, and draw again what was drawn before, from a set of more members than wanted while that goes well.
+
+    Gives the generator's state, and the channel at which it stopped since its key is not open yet (or it has none); None
+    when the plan is full or this no longer goes well. `Members.drawn` and the choice of a key are written out here, since
+    calls are what a pick consists of.
+    """
+    model, wanted, total = ask.model, ask.wanted, members.total
+    shards, mask = channels.parts, channels.mask
+    misses = _MISSES if members.count > wanted else 0
+    while misses:
+        state = (state * _FACTOR + _TERM) & _SEEDS
+        point = state * total >> 64
+        node = members
+        while children := node.children:
+            cumulative = node.cumulative
+            place = bisect_right(cumulative, point)
+            if place:
+                point -= cumulative[place - 1]
+            node = children[place]
+        channel_id = node.ids[bisect_right(node.cumulative, point)]
+        if channel_id in past:
+            misses -= 1
+            continue
+        past[channel_id] = None
+        channel = shards[channel_id & mask].get(channel_id)
+        if channel is None or not (usable := channel.usable):
+            return state, channel_id
+        after, key = state, usable[0]
+        if (keys := len(usable)) > 1:
+            after = (state * _FACTOR + _TERM) & _SEEDS
+            key = usable[after * keys >> 64]
+        opened = key.opened
+        if opened is _UNTRIED or opened is _BROKEN:
+            return state, channel_id
+        state = after
+        upstream = channel.upstream_model(declared, model) if channel.upstreams else model
+        found.append(Candidate(channel, key, upstream, priority))
+        if len(found) == wanted:
+            break
+    return state, None
 
 
 class _Draw(Struct, gc=False):
@@ -187,6 +225,21 @@ class _Draw(Struct, gc=False):
                 return declared
         return model
 
+    def from_routes(self, routes: GroupRoutes) -> tuple[list[Candidate], str]:
+        """Draw from all routes that the model matches; give the plan, and the name that its first candidate matched."""
+        ask, found = self.ask, self.found
+        if ask.required:
+            return found, self.required(routes)
+        matched = ask.model
+        for declared, route in routes.of(ask.model):
+            before = len(found)
+            self.from_route(declared, route)
+            matched = declared if not before and found else matched
+            if len(found) == ask.wanted:
+                break
+            self.shadowing.append(route)
+        return found, matched
+
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""
         wanted = self.ask.wanted
@@ -201,23 +254,19 @@ class _Draw(Struct, gc=False):
                     return
 
     def _from_members(self, declared: str, priority: int, members: Members) -> None:
-        """Draw by weight without replacement. From many, by drawing again what was drawn before, while that goes well."""
-        found, wanted, total = self.found, self.ask.wanted, members.total
-        past = set(self.ask.excluded)
-        misses = _MISSES if members.count > _FEW else 0
-        while misses:
-            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-            channel_id = members.drawn(state * total >> 64)
-            if channel_id in past:
-                misses -= 1
-            elif self._add(channel_id, declared, priority):
-                if len(found) == wanted:
-                    return
-                past.add(channel_id)
-            else:
-                past.add(channel_id)
-                misses -= 1
-        self._from_what_is_left(declared, priority, members, past)
+        """Draw by weight without replacement: first by drawing again what was drawn before, then from what is left."""
+        ask, found, past = self.ask, self.found, dict.fromkeys(self.ask.excluded)
+        for _ in range(0 if self.shadowing else _MISSES):
+            self.state, stopped_at = _from_plain(
+                self.channels, ask, declared, members, priority, past, found, self.state
+            )
+            if stopped_at is None:
+                break
+            self._add(stopped_at, declared, priority)
+            if len(found) == ask.wanted:
+                break
+        if len(found) < ask.wanted:
+            self._from_what_is_left(declared, priority, members, past)
 
     def _from_what_is_left(self, declared: str, priority: int, members: Members, past: Iterable[int]) -> None:
         """Draw by weight without replacement: a share that was taken is left out of the next draw."""
@@ -288,8 +337,10 @@ class _Draw(Struct, gc=False):
         """Choose a key, all alike; one that cannot be opened is put aside for good and another chosen."""
         keys = channel.usable
         while keys:
-            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-            key = keys[state * len(keys) >> 64]
+            key = keys[0]
+            if len(keys) > 1:
+                self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
+                key = keys[state * len(keys) >> 64]
             if key.opened is not _BROKEN and (key.opened is not _UNTRIED or self.open_key(channel, key)):
                 return key
             keys = tuple(key for key in keys if key.opened is not _BROKEN)

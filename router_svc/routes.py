@@ -4,6 +4,7 @@ The law: immutable; a change of some channels shares all sets of members that th
 """
 
 from collections.abc import Iterable, Iterator
+from operator import is_
 from typing import Final, NamedTuple
 
 from router_svc.members import NOBODY, Members
@@ -35,6 +36,13 @@ class Tier:
 
     def __contains__(self, channel_id: int) -> bool:
         return channel_id in self.weighted or channel_id in self.weightless
+
+    def like(self, old: "Tier") -> "Tier":
+        """Give this tier, with what an older one of the same priority has of it."""
+        weighted, weightless = self.weighted.like(old.weighted), self.weightless.like(old.weightless)
+        if weighted is old.weighted and weightless is old.weightless:
+            return old
+        return Tier(self.priority, weighted, weightless)
 
 
 Change = tuple[int, Placement | None, Placement | None]
@@ -80,6 +88,15 @@ class Route:
             tiers[priority] = Tier(priority, *pair)
         living = (tier for tier in tiers.values() if tier.weighted.count or tier.weightless.count)
         return Route(tuple(sorted(living, key=lambda tier: -tier.priority)), out)
+
+    def like(self, old: "Route") -> "Route":
+        """Give this route, with what an older one has of it: the older one itself where they are equal."""
+        held = {tier.priority: tier for tier in old.tiers}
+        tiers = tuple(tier.like(held[tier.priority]) if tier.priority in held else tier for tier in self.tiers)
+        out = self.out.like(old.out)
+        if len(tiers) == len(old.tiers) and out is old.out and all(map(is_, tiers, old.tiers)):
+            return old
+        return Route(tiers, out)
 
 
 def _set_of(placement: Placement) -> tuple[int | None, bool]:

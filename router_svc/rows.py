@@ -116,10 +116,11 @@ class Reader:
 
     def _channel(self, row: Row) -> Channel:
         models = _json("models", _MODELS, row[16])
-        keys = tuple(_key(key) for key in _json("keys", _KEYS, row[15]))
+        keys = tuple(self._key(key) for key in _json("keys", _KEYS, row[15]))
+        usable = tuple(key for key in keys if key.status == "ENABLED")
         return Channel(
             id=row[0],
-            revision=row[1],
+            revision=self._share(row[1]),
             content_hash=row[2],
             name=_text("name", row[3]),
             provider=self._share(_text("provider", row[4])),
@@ -131,7 +132,7 @@ class Reader:
             parameter_overrides=_parameters(row[10]),
             timeouts=self._share(_timeouts(row[11:15])),
             keys=keys,
-            usable=tuple(key for key in keys if key.status == "ENABLED"),
+            usable=keys if len(usable) == len(keys) else usable,
             models=self._share(tuple(self._share(model) for model, _ in models)),
             upstreams={model: name for model, name in models if name is not None and name != model} or _NO_UPSTREAMS,
             groups=self._names("groups", row[17]),
@@ -159,6 +160,15 @@ class Reader:
             expire_time=expire_time,
             plain=status == "ENABLED" and not models and not networks and expire_time is None,
         )
+
+    def _key(self, row: _KeyRow) -> ChannelKey:
+        if row.status not in CHANNEL_STATUSES:
+            raise _Fault(f"keys: the status of key {row.id} is none that is known")
+        try:
+            sealed = base64.b64decode(row.sealed, validate=True)
+        except (binascii.Error, ValueError):
+            raise _Fault(f"keys: key {row.id} is not base64") from None
+        return ChannelKey(row.id, sealed, row.last_four or "", self._share(row.status))
 
     def _names(self, column: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
@@ -249,16 +259,6 @@ def _proxy(text: str) -> Proxy:
     if not is_sealed(sealed):
         raise _Fault("proxy_sealed: not sealed")
     return Proxy(sealed)
-
-
-def _key(row: _KeyRow) -> ChannelKey:
-    if row.status not in CHANNEL_STATUSES:
-        raise _Fault(f"keys: the status of key {row.id} is none that is known")
-    try:
-        sealed = base64.b64decode(row.sealed, validate=True)
-    except (binascii.Error, ValueError):
-        raise _Fault(f"keys: key {row.id} is not base64") from None
-    return ChannelKey(row.id, sealed, row.last_four or "", row.status)
 
 
 def _override(row: tuple[str, str, bool | None, int | None, int | None]) -> Override:

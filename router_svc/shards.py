@@ -17,12 +17,12 @@ _OVERGROWN = 16  # times as many entries as the cut was made for, before it is m
 class Shards(Generic[K, V]):
     """An immutable map; build it with `Edit`."""
 
-    __slots__ = ("_count", "_mask", "_parts")
+    __slots__ = ("_count", "mask", "parts")
 
     def __init__(self, parts: tuple[dict[K, V], ...], count: int) -> None:
         """Take a power of two of dicts, each holding the keys whose hash ends in its number."""
-        self._parts = parts
-        self._mask = len(parts) - 1
+        self.parts = parts
+        self.mask = len(parts) - 1
         self._count = count
 
     @classmethod
@@ -32,33 +32,28 @@ class Shards(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Look an entry up."""
-        return self._parts[hash(key) & self._mask].get(key)
+        return self.parts[hash(key) & self.mask].get(key)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[K]:
-        for part in self._parts:
+        for part in self.parts:
             yield from part
 
     def values(self) -> Iterator[V]:
         """Walk the values, in no order."""
-        for part in self._parts:
+        for part in self.parts:
             yield from part.values()
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Walk the entries, in no order."""
-        for part in self._parts:
+        for part in self.parts:
             yield from part.items()
-
-    @property
-    def parts(self) -> tuple[dict[K, V], ...]:
-        """The shards themselves; not to be changed."""
-        return self._parts
 
     def edit(self) -> "Edit[K, V]":
         """Begin the next version."""
-        return Edit(self._parts, self._count)
+        return Edit(self.parts, self._count)
 
 
 class Edit(Generic[K, V]):

@@ -1,4 +1,4 @@
-"""`python -m bench.router [pure] [wire] [loads]`: measure, print, and write `bench/results/router.json`."""
+"""`python -m bench.router [pure] [wire] [loads] [reloads]`: measure, print, and write `bench/results/router.json`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.processes import resident_mib
+from bench.router import reloads
 from bench.router.catalogs import EACH, filled
 from bench.router.process import postgres, router
 
@@ -88,13 +89,33 @@ def loads() -> list[dict[str, Any]]:
     return [figure("full loads by abilities", "as named", [size * EACH for size in LOADED], columns, "loads")]
 
 
+def reloading() -> list[dict[str, Any]]:
+    """Full loads of real routers while they serve: waits of picks, and memory at its peak."""
+    columns: dict[str, list[float]] = {}
+    with postgres() as server:
+        for channels in LOADED:
+            with router(server, channels) as running:
+                row = reloads.measured(running, RELOADS)
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
+            told = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
+            print(f"  {channels * EACH} abilities: {told}", flush=True)
+    x = [size * EACH for size in LOADED]
+    return [figure("full loads of a real router by abilities", "as named", x, columns, "reloads")]
+
+
 def figure(name: str, unit: str, x: list[Any], series: dict[str, list[float]], part: str) -> dict[str, Any]:
     """One figure as data."""
     command, date = f"python -m bench.router {part}", time.strftime("%Y-%m-%d")
     return {"name": name, "unit": unit, "x": x, "series": series, "command": command, "date": date}
 
 
-PARTS: Final[dict[str, Callable[[], list[dict[str, Any]]]]] = {"pure": pure, "wire": wire, "loads": loads}
+PARTS: Final[dict[str, Callable[[], list[dict[str, Any]]]]] = {
+    "pure": pure,
+    "wire": wire,
+    "loads": loads,
+    "reloads": reloading,
+}
 
 
 def main(wanted: list[str]) -> None:

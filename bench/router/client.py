@@ -1,8 +1,9 @@
 """A caller of one router in a process of its own: `python -m bench.router.client ADDRESS MODE IN_FLIGHT SECONDS`.
 
-MODE is `unary` or `stream`. Prints how many picks it had answered, and their times, as JSON. On the stream it keeps so many
-picks in flight as a relay does: what was answered is asked anew, all in one message, one message at a time; and it reports
-one outcome a pick, gathered over a tenth of a second.
+MODE is `unary`, `stream` or `paced`. Prints how many picks it had answered, and their times, as JSON. On the stream it keeps
+so many picks in flight as a relay does: what was answered is asked anew, all in one message, one message at a time; and it
+reports one outcome a pick, gathered over a tenth of a second. Paced, it asks on the stream IN_FLIGHT times a second, one pick
+at a time, each counted from when it was due, until its time is over or it is asked to end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 from typing import Any, Final
@@ -33,6 +35,7 @@ class Caller:
         """Take a stub, and when to end (monotonic)."""
         self._stub, self._metadata, self._end = stub, metadata, end
         self.picks = 0
+        self.ended = False
         self.seconds: list[float] = []
         """Time of each call or message."""
         self._done: list[pb.Outcome] = []
@@ -64,6 +67,21 @@ class Caller:
         await call.done_writing()
         while await call.read() is not grpc.aio.EOF:
             pass
+
+    async def paced(self, each_second: int) -> None:
+        """Pick one by one, at a pace."""
+        call = self._stub.PickChannels(metadata=self._metadata)
+        due = time.monotonic()
+        while time.monotonic() < self._end and not self.ended:
+            due += 1 / each_second
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await call.write(pb.PickChannelsRequest(items=[pb.PickChannelsRequest.Item(id=1, pick=_pick())]))
+            answer = await call.read()
+            self.seconds.append(time.monotonic() - due)
+            if answer is grpc.aio.EOF or not answer.results[0].HasField("plan"):
+                raise RuntimeError("the router did not answer a pick by a plan")
+            self.picks += 1
+        await call.done_writing()
 
     async def _report(self) -> None:
         call = self._stub.ReportOutcomes(metadata=self._metadata)
@@ -101,6 +119,9 @@ async def run(address: str, mode: str, in_flight: int, seconds: float) -> dict[s
         async with asyncio.TaskGroup() as tasks:
             for _ in range(in_flight):
                 tasks.create_task(caller.unary())
+    elif mode == "paced":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, caller, "ended", True)  # noqa: FBT003
+        await caller.paced(in_flight)
     else:
         await caller.stream(in_flight)
     await dialled.channel.close()
@@ -112,6 +133,7 @@ async def run(address: str, mode: str, in_flight: int, seconds: float) -> dict[s
         "p99_ms": times[len(times) * 99 // 100] * 1e3,
         "p999_ms": times[len(times) * 999 // 1000] * 1e3,
         "longest_ms": times[-1] * 1e3,
+        "waits_ms": [seconds * 1e3 for seconds in times] if mode == "paced" else [],
     }
 
 

@@ -72,7 +72,7 @@ def router(server: TestPostgres, channels: int) -> Iterator[Running]:
         process = subprocess.Popen([sys.executable, "-m", "router_svc"], env=_environment(dsn, grpc, http))
         try:
             running = Running(process.pid, grpc, http, dsn)
-            _await_ready(running)
+            _await_ready(running, process)
             yield running
         finally:
             process.terminate()
@@ -92,9 +92,11 @@ def _environment(dsn: str, grpc: str, http: str) -> dict[str, str]:
     }
 
 
-def _await_ready(running: Running) -> None:
+def _await_ready(running: Running, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError("the router ended before it was ready")
         try:
             urllib.request.urlopen(f"http://{running.http}/readyz", timeout=1).close()
         except OSError:

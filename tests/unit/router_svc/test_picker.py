@@ -144,6 +144,40 @@ def test_a_plan_has_as_many_candidates_as_wanted_and_no_more() -> None:
     assert len(plan_of(snapshot(channel(1)), wanted=16).candidates) == 1
 
 
+def test_every_order_of_candidates_comes_as_often_as_drawing_without_replacement_says() -> None:
+    """Each ordered pair has the share of its first times that of its second among the rest, small tiers and large alike."""
+    for filler in (0, 40):
+        weights = {1: 1, 2: 2, 3: 3, 4: 10} | dict.fromkeys(range(5, 5 + filler), 1)
+        held = snapshot(*(channel(number, weight=weight) for number, weight in weights.items()))
+        total, picks = sum(weights.values()), 20_000
+        seen = Counter(tuple(ids_of(plan_of(held, seed=seed * 7919, wanted=2))) for seed in range(picks))
+        for first, second in ((1, 2), (2, 1), (3, 4), (4, 3), (4, 1)):
+            share = weights[first] / total * weights[second] / (total - weights[first])
+            assert seen[first, second] / picks == pytest.approx(share, abs=0.012 if filler == 0 else 0.006)
+
+
+def test_the_same_seed_gives_the_same_plan_whether_keys_were_opened_before_or_not() -> None:
+    """A plan may be asked for again by its seed: that a key was first needed then is nothing it may depend on."""
+
+    def opens(_channel: Channel, sealed: ChannelKey | None) -> bool:
+        assert sealed is not None
+        sealed.opened = Secret("plain")
+        return True
+
+    def chosen(held: Snapshot, seed: int) -> list[tuple[int, int]]:
+        plan = decide(held, Ask("m", group="default", seed=seed), NOW, opens)
+        assert isinstance(plan, Plan)
+        return [(candidate.channel.id, candidate.key.id) for candidate in plan.candidates if candidate.key is not None]
+
+    def fresh() -> Snapshot:
+        return snapshot(*(channel(n, keys=[key(10 * n + k) for k in range(n % 3 + 1)]) for n in range(1, 31)))
+
+    used = fresh()
+    for seed in range(100):
+        assert chosen(used, seed) == chosen(fresh(), seed)
+        assert len(chosen(used, seed)) == 3
+
+
 # ---------------------------------------------------------------------- models and groups
 
 

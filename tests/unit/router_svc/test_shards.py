@@ -50,7 +50,7 @@ def test_a_small_change_shares_all_shards_but_one() -> None:
     edit = old.edit()
     edit.put(5, -1)
     new = edit.done()
-    differing = [a for a, b in zip(old._parts, new._parts, strict=True) if a is not b]
+    differing = [a for a, b in zip(old.parts, new.parts, strict=True) if a is not b]
     assert len(differing) == 1
     assert len(differing[0]) < 200
 
@@ -58,7 +58,7 @@ def test_a_small_change_shares_all_shards_but_one() -> None:
 def test_it_is_cut_anew_when_it_has_outgrown_its_cut() -> None:
     """An empty catalog that grows to a large one by deltas keeps its changes cheap."""
     shards = _filled(100_000, expected=0)
-    assert max(len(part) for part in shards._parts) < 2_000
+    assert max(len(part) for part in shards.parts) < 2_000
     assert len(shards) == 100_000
 
 
