@@ -60,6 +60,8 @@ ROUNDS: Final = 5
 QUIET, EQUAL, STORM, FROZEN = "quiet", "equal load, served", "storm", "storm, database frozen"
 _FIRST, _LAST = 10, 5
 """Priorities in the real-time class: of the bench, and of the storm."""
+_NICE: Final = 10
+"""How far the storm gives way elsewhere: more would end it, where other programs want all cores."""
 _TOKEN: Final = Secret(ENVIRONMENT["TRUNKLINE_SERVICE_TOKEN"])
 
 
@@ -104,6 +106,8 @@ class Phase:
         self.milliseconds: list[float] = []
         """Latencies of served picks."""
         self.seconds = self.router_cpu = 0.0
+        self.storms: list[float] = []
+        """Seconds that storms took."""
         self.waited = {"router": 0.0, "asker": 0.0}
         """Seconds that threads stood ready without a core."""
 
@@ -134,9 +138,9 @@ def _give_way() -> None:
     if os.sched_getscheduler(0) == os.SCHED_RR:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_LAST))
         return
-    os.nice(19)
+    os.nice(_NICE)
     with suppress(OSError):  # where each session has a share of its own, being nice counts only within it
-        Path("/proc/self/autogroup").write_text("19")
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 async def _open(address: str) -> Any:
@@ -252,13 +256,14 @@ class Bench:
     async def equal_load(self, steady: Steady, phase: Phase) -> None:
         """Let as many picks for served models pass."""
         async with self.seen(steady, phase):
-            await self.rage(served=True)
+            phase.storms.append((await self.rage(served=True))["seconds"])
 
     async def calm_storm(self, steady: Steady, phase: Phase) -> None:
         """Let a storm pass, and tell what it cost the database."""
         before, transactions = await self.counts(), await self.transactions()
         async with self.seen(steady, phase):
             told = await self.rage()
+            phase.storms.append(told["seconds"])
         after = await self.counts()
         await asyncio.sleep(1.2)  # sessions report what they did
         reads = after["head_reads_total"] - before["head_reads_total"]
@@ -274,6 +279,7 @@ class Bench:
         try:
             async with self.seen(steady, phase):
                 told = await self.rage()
+                phase.storms.append(told["seconds"])
         finally:
             self.server.thaw()
         _say(f"frozen: {told['proven']} proven, {told['put off']} put off in {told['seconds']:.2f} s")
@@ -365,18 +371,18 @@ def _tell(found: list[dict[str, Phase]]) -> None:
             f"times {base} {median(name, 50) / median(base, 50):.2f} / {median(name, 99) / median(base, 99):.2f}"
             for base in (QUIET, EQUAL)
         )
-        all_rounds = [phases[name] for phases in found]
-        count, seconds = (
-            sum(len(phase.milliseconds) for phase in all_rounds),
-            sum(phase.seconds for phase in all_rounds),
-        )
-        waited = ", ".join(
-            f"{who} {sum(phase.waited[who] for phase in all_rounds) / seconds:.2f}" for who in ("router", "asker")
-        )
+        rounds = [phases[name] for phases in found]
+        count = sum(len(phase.milliseconds) for phase in rounds)
         _say(
-            f"{name:24} {count:>6} served picks: {median(name, 50):.2f} / {median(name, 99):.2f} ms (p50 / p99), {against}\n"
-            f"    in a second, seconds without a core: {waited}; of CPU: router "
-            f"{sum(phase.router_cpu for phase in all_rounds) / seconds:.2f}"
+            f"{name:24} {count:>6} served picks: {median(name, 50):.2f} / {median(name, 99):.2f} ms (p50 / p99), {against}"
+        )
+        seconds = sum(phase.seconds for phase in rounds)
+        cores = {who: sum(phase.waited[who] for phase in rounds) / seconds for who in ("router", "asker")}
+        used = sum(phase.router_cpu for phase in rounds) / seconds
+        storms = [took for phase in rounds for took in phase.storms]
+        _say(
+            f"    each second: router {cores['router']:.2f} s without a core, asker {cores['asker']:.2f} s; "
+            f"router {used:.2f} s of CPU" + (f"; a storm took {statistics.median(storms):.2f} s" if storms else "")
         )
 
 
