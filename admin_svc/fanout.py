@@ -314,6 +314,6 @@ class Fanout:
         if applied is None or peer.report.state != SERVING or not self.lineage.holds(applied):
             return []
         before, peer.measured = peer.measured, applied.revision
-        if before is None:  # what was committed before it joined took no time to reach it
+        if before is None or before >= applied.revision:  # what was committed before it joined took no time to reach it
             return []
         return [now - at for token, at in self._commits if before < token.revision <= applied.revision]

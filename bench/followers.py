@@ -4,6 +4,10 @@
 their own, further ones share a ninth (whose one event loop then does the work of many machines). The clock starts when the
 COMMIT was acknowledged, and stops when the admin has heard from the last router that the change is in force there. Before
 each change one bare query is timed, for the machine is shared: what counts is the ratio.
+
+Since all share the machine's cores, the time of many routers is mostly their own work, done one after another. So the CPU is
+told as well: what a change costs the admin and each router, and what routers without changes leave of the core that they
+share.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +46,14 @@ ALONE: Final = 8
 CHANGES: Final = 100
 PAUSE: Final = 0.03
 """Seconds between two changes."""
-LIMIT: Final = 10.0
+LIMIT: Final = 20.0
 _APART: Final = 0.05
 """Seconds between the starts of two routers in one process, or those that run would fall silent."""
 _CHANNELS: Final = 200
+_WARM: Final = 5
+"""Changes that warm caches up."""
+_IDLE: Final = 3.0
+"""Seconds without a change, in which it is seen what following costs by itself."""
 ENVIRONMENT: Final = {
     "TRUNKLINE_ADMIN_TOKEN": "bench-admin-token-0123456789abcdef",
     "TRUNKLINE_SERVICE_TOKEN": "bench-service-token-0123456789abcdef",
@@ -81,6 +89,11 @@ class Host:
             raise AssertionError
         self._process.stdin.write(f"{count}\n".encode())
         await self._process.stdout.readline()
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU used so far."""
+        return time.clock_gettime(~self._process.pid << 3 | 2)  # that clock, as clock_getcpuclockid names it
 
     async def end(self) -> None:
         """End it."""
@@ -125,26 +138,66 @@ async def admin(dsn: str) -> AsyncIterator[Broadcaster]:
         stop.set()
 
 
-async def measure(dsn: str, broadcaster: Broadcaster, count: int, changes: int) -> dict[str, list[float]]:
-    """Make changes and wait for each; give the milliseconds of each, and of a bare query before it."""
+class Work:
+    """The CPU that admin and routers use, without changes and for them."""
+
+    def __init__(self, hosts: list[Host]) -> None:
+        self._hosts = hosts
+        self._idle = [0.0, 0.0, 0.0]
+
+    def _now(self) -> list[float]:
+        return [time.process_time(), sum(host.cpu for host in self._hosts), self._hosts[-1].cpu]
+
+    async def idle(self) -> float:
+        """See what is used without changes; give the share of its core that the process of many routers uses so."""
+        began, before = time.perf_counter(), self._now()
+        await asyncio.sleep(_IDLE)
+        seconds = time.perf_counter() - began
+        self._idle = [(after - first) / seconds for after, first in zip(self._now(), before, strict=True)]
+        return self._idle[2]
+
+    @contextlib.contextmanager
+    def of_changes(self) -> Iterator[list[float]]:
+        """Fill a list with the milliseconds that changes cost the admin and all routers, beyond what is used without."""
+        found: list[float] = []
+        began, before = time.perf_counter(), self._now()
+        yield found
+        seconds = time.perf_counter() - began
+        used = zip(self._now(), before, self._idle, strict=True)
+        found += [1e3 * max(0.0, after - first - idle * seconds) for after, first, idle in used][:2]
+
+
+async def measure(dsn: str, broadcaster: Broadcaster, count: int, changes: int, work: Work) -> dict[str, list[float]]:
+    """Make changes and wait for each; give the milliseconds of each, of a bare query before it, and of CPU a change."""
     found: dict[str, list[float]] = {"in force": [], "bare query": []}
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as hand:
         await until(lambda: len(broadcaster.fanout.peers) == count and not broadcaster.fanout.lagging(), 0.1)
-        for number in range(changes + 5):
-            await asyncio.sleep(PAUSE)
-            began = time.perf_counter()
-            await hand.execute("SELECT 1")
-            bare = time.perf_counter() - began
-            token = await _change(hand, number)
-            began = time.perf_counter()
-            told = await broadcaster.visible(token, "ALL", LIMIT)
-            seconds = time.perf_counter() - began
-            if not told.visible_on == told.of == count:
-                raise RuntimeError(f"visible on {told.visible_on} of {told.of} instead of {count}: {told.lagging}")
-            if number >= 5:  # the first warm caches up
-                found["in force"].append(1e3 * seconds)
-                found["bare query"].append(1e3 * bare)
+        found["idle"] = [await work.idle()]
+        with work.of_changes() as used:
+            for number in range(changes + _WARM):
+                await asyncio.sleep(PAUSE)
+                seconds, bare = await _timed(hand, broadcaster, count, number)
+                if number >= _WARM:
+                    found["in force"].append(1e3 * seconds)
+                    found["bare query"].append(1e3 * bare)
+    found["admin"], found["routers"] = ([cost / (changes + _WARM)] for cost in used)
     return found
+
+
+async def _timed(
+    hand: psycopg.AsyncConnection[Any], broadcaster: Broadcaster, count: int, number: int
+) -> tuple[float, float]:
+    """Make one change; give the seconds until it was in force everywhere, and those of a bare query before it."""
+    began = time.perf_counter()
+    await hand.execute("SELECT 1")
+    bare = time.perf_counter() - began
+    token = await _change(hand, number)
+    began = time.perf_counter()
+    told = await broadcaster.visible(token, "ALL", LIMIT)
+    seconds = time.perf_counter() - began
+    if not told.visible_on == told.of == count:
+        raise RuntimeError(f"visible on {told.visible_on} of {told.of} instead of {count}: {told.lagging}")
+    return seconds, bare
 
 
 async def _change(hand: psycopg.AsyncConnection[Any], number: int) -> Token:
@@ -158,13 +211,17 @@ async def _change(hand: psycopg.AsyncConnection[Any], number: int) -> Token:
     return Token(*row)
 
 
-async def curve(counts: list[int], changes: int, directory: Path) -> list[dict[str, list[float]]]:
-    """Measure with more and more routers."""
+Keep = Callable[[list[int], list[dict[str, list[float]]]], None]
+"""Takes numbers of routers, and what was measured with each."""
+
+
+async def curve(counts: list[int], changes: int, directory: Path, keep: Keep) -> None:
+    """Measure with more and more routers; what was measured is kept whatever becomes of the next."""
     server = Server(directory / "primary-1", free_port())
     server.make(max_connections="1400", shared_buffers="256MB")
     await server.start()
     hosts: list[Host] = []
-    rows = []
+    rows: list[dict[str, list[float]]] = []
     try:
         async with await psycopg.AsyncConnection.connect(server.dsn(), autocommit=True) as connection:
             await connection.execute(f"CREATE DATABASE {DATABASE}".encode())
@@ -177,13 +234,14 @@ async def curve(counts: list[int], changes: int, directory: Path) -> list[dict[s
                 for number, each in enumerate(hosts[:ALONE]):
                     await each.grow(int(number < count))
                 await hosts[ALONE].grow(max(0, count - ALONE))
-                rows.append(await measure(dsn, broadcaster, count, changes if count <= 100 else changes // 2))
+                some = changes if count <= 100 else changes // 2
+                rows.append(await measure(dsn, broadcaster, count, some, Work(hosts)))
                 _say(count, rows[-1])
+                keep(counts[: len(rows)], rows)
     finally:
         for each in hosts:
             await each.end()
         server.close()
-    return rows
 
 
 def _say(count: int, row: dict[str, list[float]]) -> None:
@@ -191,7 +249,9 @@ def _say(count: int, row: dict[str, list[float]]) -> None:
     ratio = " / ".join(f"{quantile(seen, percent) / quantile(bare, percent):.1f}" for percent in (50, 99))
     sys.stdout.write(
         f"{count:>4} routers: commit to in force {quantile(seen, 50):7.2f} / {quantile(seen, 99):7.2f} ms (p50 / p99), "
-        f"a bare query {quantile(bare, 50):5.2f} / {quantile(bare, 99):5.2f}, ratio {ratio}\n"
+        f"a bare query {quantile(bare, 50):5.2f} / {quantile(bare, 99):5.2f}, ratio {ratio}; CPU a change: "
+        f"admin {row['admin'][0]:.2f} ms, a router {row['routers'][0] / count:.2f} ms; "
+        f"the shared process uses {row['idle'][0]:.2f} of a core without changes\n"
     )
     sys.stdout.flush()
 
@@ -216,6 +276,10 @@ def written(counts: list[int], rows: list[dict[str, list[float]]]) -> dict[str, 
             "p99": series("in force", 99),
             "bare query p50": series("bare query", 50),
             "bare query p99": series("bare query", 99),
+            "the admin's CPU a change": series("admin", 50),
+            "a router's CPU a change": [
+                round(row["routers"][0] / count, 3) for count, row in zip(counts, rows, strict=True)
+            ],
         },
         "command": "python -m bench.followers",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -234,6 +298,11 @@ def main() -> None:
     parser.add_argument("--dsn", help=argparse.SUPPRESS)
     given = parser.parse_args()
     configure("bench", "error", "text")
+
+    def keep(counts: list[int], rows: list[dict[str, list[float]]]) -> None:
+        given.results.parent.mkdir(exist_ok=True)
+        given.results.write_text(json.dumps(written(counts, rows), indent=1) + "\n")
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.host:
             runner.run(host(given.host, given.dsn))
@@ -241,9 +310,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
             directory = Path(name)
             directory.chmod(0o755)  # Postgres runs as another user where this one is root
-            rows = runner.run(curve(given.counts, given.changes, directory))
-    given.results.parent.mkdir(exist_ok=True)
-    given.results.write_text(json.dumps(written(given.counts, rows), indent=1) + "\n")
+            runner.run(curve(given.counts, given.changes, directory, keep))
 
 
 if __name__ == "__main__":

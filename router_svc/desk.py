@@ -24,6 +24,7 @@ from router_svc.lineage import Standing
 from router_svc.negatives import Negatives, hopeless
 from router_svc.picker import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot, Token
+from router_svc.turns import Turns
 from router_svc.turnstile import Turnstile
 from trunkline.errors import LostBranch, NotReady, Refused, Stale, Unverified
 from trunkline.telemetry import CACHE_FALLBACK, CACHE_RETRY, get_logger
@@ -36,11 +37,9 @@ LONGEST_LIMIT: Final = 60.0
 """Seconds that a pick may wait, whatever its caller says."""
 MOST_WAITING: Final = 10_000
 """Picks that may wait in calls of their own; streams have bounds of their own."""
-TURN: Final = 32
-"""Picks decided in a row before others have their turn."""
-_SETTLED: Final = 16
-"""Waiting picks decided in one turn of the event loop, of all that wait: a refusal costs more than a plan, and no plan
-may wait for a storm of them."""
+SHARE: Final = 0.00015
+"""Seconds of one turn of the event loop that picks which wait may take, all of them together, and that one message's picks
+may take: about as long as a message's own cost, so that a plan hardly sees who else is asking."""
 
 _HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
 _PACE: Final = 0.05  # seconds until picks are read for again when no read settled any
@@ -81,7 +80,7 @@ class Desk:
         """Whether picks are answered from the snapshot; otherwise each reads the database."""
         self._negatives = Negatives()
         self._waiting = 0
-        self._turnstile = Turnstile(_SETTLED)
+        self._turnstile = Turnstile(time.monotonic, SHARE)
         self._unproven = Unverified(cause="")
         """The last of its kind: a database that is silent makes thousands of the same."""
 
@@ -102,9 +101,9 @@ class Desk:
         honest = undoubted(snapshot, request.ask, decision)
         return Decided(honest, snapshot) if honest is decision or self._direct is None else None
 
-    async def make_way(self, picks: int) -> None:
-        """Let others have their turns, as many as are due after having read so many picks that must wait."""
-        await self._turnstile.take(picks)
+    async def make_way(self) -> None:
+        """Let those who wait have their turns first, in the order in which they came."""
+        await self._turnstile.enter()
 
     async def settle(
         self, waiting: Iterable[Request], arrival: float, give: Give, given: Callable[[], None] = lambda: None
@@ -122,30 +121,40 @@ class Desk:
             nonlocal left
             left -= 1
             self._waiting -= 1
-            metrics.PICK_SECONDS.observe(time.monotonic() - arrival)
             give(request, decided)
 
         try:
             while requests:
                 if self._must_hear_news(requests):
                     await self._cache.news(arrival, min(request.deadline for request in requests))
-                saved, unsettled = _Saved(), []
-                for number, request in enumerate(requests):
-                    if number % _SETTLED == 0:
-                        await self._turnstile.take(min(_SETTLED, len(requests) - number))
-                    decided = await self._settled(request, arrival)
-                    if decided is None:
-                        unsettled.append(request)
-                    else:
-                        saved.note(request, decided, held)
-                        finish(request, decided)
-                saved.tell(CACHE_RETRY, "catching up turned a refusal into a plan", metrics.SAVED)
+                before = left
+                unsettled = await self._by_turns(requests, arrival, held, finish)
                 given()
                 requests = await self._directly(unsettled, arrival, finish) if unsettled else unsettled
+                metrics.PICK_SECONDS.observe(time.monotonic() - arrival, before - left)
                 given()
         finally:
             self._waiting -= left
             metrics.DEFERRED.set(self._waiting)
+
+    async def _by_turns(
+        self, requests: list[Request], arrival: float, held: Snapshot | None, finish: Give
+    ) -> list[Request]:
+        """Decide what can be, a share in each turn; give those still to be settled."""
+        saved, unsettled = _Saved(), []
+        await self._turnstile.enter()
+        for request in requests:
+            if self._turnstile.over():
+                await self._turnstile.enter()
+            token = request.min_token
+            decided = self._now(request, arrival) if token is None else await self._upon(request, token, arrival)
+            if decided is None:
+                unsettled.append(request)
+            else:
+                saved.note(request, decided, held)
+                finish(request, decided)
+        saved.tell(CACHE_RETRY, "catching up turned a refusal into a plan", metrics.SAVED)
+        return unsettled
 
     def _must_hear_news(self, requests: list[Request]) -> bool:
         """Tell whether news of the snapshot can settle any of these, or must come before they may be read for."""
@@ -165,18 +174,17 @@ class Desk:
         ]
         # With a plan from memory at hand, a database that just failed is not waited for long.
         haste = time.monotonic() + _HASTE if direct.failing and not self.from_snapshot else inf
-        saved, unsettled = _Saved(), []
-        for number, (request, reading) in enumerate(joined, 1):
+        saved, unsettled, turns = _Saved(), [], Turns(time.monotonic, SHARE)
+        for request, reading in joined:
             part = await reading.wait(min(request.deadline, haste)) if reading is not None else None
             holds = reading is not None and (part is None or self._holds(part, request))
-            decided = self._upon(part.snapshot if part is not None else None, request.ask) if holds else None
+            decided = self._from_read(part.snapshot if part is not None else None, request.ask) if holds else None
             if decided is None:
                 unsettled.append(request)
             else:
                 saved.note(request, decided, None)
                 finish(request, decided)
-            if number % TURN == 0:
-                await asyncio.sleep(0)
+            await turns.step()
         if self.from_snapshot:
             saved.tell(
                 CACHE_FALLBACK, "a direct read gave a plan where the snapshot could not be trusted", metrics.FELL_BACK
@@ -189,7 +197,7 @@ class Desk:
         """Tell whether what was read is of the history of the token asked for: a failover may have come in between."""
         return request.min_token is None or (part.ours and self._cache.known(request.min_token))
 
-    def _upon(self, part: Snapshot | None, ask: Ask) -> Decided | None:
+    def _from_read(self, part: Snapshot | None, ask: Ask) -> Decided | None:
         """Decide upon what was read for a pick. Where that failed, what is held may still give a plan."""
         snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
         if snapshot is None:
@@ -228,15 +236,20 @@ class Desk:
             await self._cache.news(arrival, deadline)
         return None
 
-    async def _settled(self, request: Request, arrival: float) -> Decided | None:
+    def _now(self, request: Request, arrival: float) -> Decided | None:
         """Decide a pick that waits; None when it must go on waiting."""
-        token, late = request.min_token, time.monotonic() >= request.deadline
-        if token is not None:
-            refusal = await self._unreached(token, arrival, request.deadline)
-            if refusal is not None:
-                return Decided(refusal, self._cache.snapshot) if late or not isinstance(refusal, Stale) else None
-        decided = self.at_once(structs.replace(request, min_token=None) if token is not None else request, arrival)
-        return Decided(self._unverified(), self._cache.snapshot) if decided is None and late else decided
+        decided = self.at_once(request, arrival)
+        if decided is None and time.monotonic() >= request.deadline:
+            return Decided(self._unverified(), self._cache.snapshot)
+        return decided
+
+    async def _upon(self, request: Request, token: Token, arrival: float) -> Decided | None:
+        """Decide a pick that waits for a revision; None when it must go on waiting."""
+        late = time.monotonic() >= request.deadline
+        refusal = await self._unreached(token, arrival, request.deadline)
+        if refusal is not None:
+            return Decided(refusal, self._cache.snapshot) if late or not isinstance(refusal, Stale) else None
+        return self._now(structs.replace(request, min_token=None), arrival)
 
     async def _unreached(self, token: Token, arrival: float, deadline: float) -> Refused | None:
         """Tell why a token is not reached; None when it is."""

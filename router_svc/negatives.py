@@ -1,9 +1,11 @@
 """Sees cheaply what will be refused, and remembers refusals that one snapshot made, so that a storm of them costs little.
 
 The law: remembered is only what depends on nothing but the snapshot, the caller and the model; whether it may be said depends
-on a proof as ever. Another snapshot forgets everything, and so does a full memory.
+on a proof as ever. Another snapshot forgets everything; a full memory forgets the oldest for each that comes, since letting
+go of thousands at once would hold up plans.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar
 from weakref import ref
@@ -12,8 +14,8 @@ from router_svc.picker import Ask, Decision, OpenKey, decide
 from router_svc.snapshot import Snapshot
 from trunkline.errors import ApiKeyUnknown, ModelNotInGroup, ModelUnknown, NoChannel, Refused
 
-MOST: Final = 4_096
-"""Refusals remembered at most."""
+MOST: Final = 1_024
+"""Refusals remembered at most: those who ask for what nobody serves ask for the same again, or for ever new names."""
 
 R = TypeVar("R", bound=Refused)
 
@@ -25,7 +27,7 @@ class Negatives:
         """Begin with none."""
         self._of: Callable[[], Snapshot | None] = lambda: None
         """The snapshot last asked, weakly: one that was replaced must not be kept from going."""
-        self._known: dict[tuple[bytes | None, str, str], Refused] = {}
+        self._known: OrderedDict[tuple[bytes | None, str, str], Refused] = OrderedDict()
 
     def decide(self, snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
         """Decide as the picker does."""
@@ -37,7 +39,7 @@ class Negatives:
         decision = decide(snapshot, ask, now, open_key)
         if isinstance(decision, Refused) and _lasts(snapshot, ask, decision):
             if len(self._known) >= MOST:
-                self._known.clear()
+                self._known.popitem(last=False)
             self._known[ask.key_hash, ask.group, ask.model] = decision
         return decision
 

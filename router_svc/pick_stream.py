@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from router_svc import metrics, wire
-from router_svc.desk import TIME_LIMIT, TURN, Decided, Desk, Request
+from router_svc.desk import SHARE, TIME_LIMIT, Decided, Desk, Request
 from router_svc.journal import Journal
 from router_svc.picker import Plan
 from router_svc.plan_writer import PlanWriter
+from router_svc.turns import Turns
 from trunkline.errors import FieldFault, InvalidFields, Unverified
 from trunkline.v1 import router_pb2
 
@@ -50,9 +51,10 @@ class PickStream:
         self._writer.begin()
         results: list[bytes] = []
         waiting: list[Request] = []
-        for number, item in enumerate(items, 1):
-            if number % TURN == 0:
-                await asyncio.sleep(0)
+        turns = Turns(time.monotonic, SHARE)
+        for item in items:
+            if turns.over():
+                await turns.end()
                 self._writer.begin()  # the lease may have ended in that turn
             self._take(item, arrival, results, waiting)
         if results:
@@ -63,7 +65,7 @@ class PickStream:
         if waiting:
             self._deferred += len(waiting)
             tasks.create_task(self._settle(waiting, arrival), name="deferred picks")
-            await self._desk.make_way(len(waiting))  # the next message of a storm is read when others had their turns
+            await self._desk.make_way()  # the next message of a storm is read when others had their turns
 
     def _take(
         self, item: router_pb2.PickChannelsRequest.Item, arrival: float, results: list[bytes], waiting: list[Request]

@@ -108,14 +108,16 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
 
         writer = self._writer(credentials=credentials)
         stream = PickStream(self._desk, self._asks, self._parts.journal, writer, context.write)
-        await take_each(request_iterator, stream.take, self._parts.drain)
+        await take_each(request_iterator, stream.take, self._parts.drain, context.done)
 
     async def Invalidate(  # type: ignore[override]  # writes to the context instead of yielding
         self, request_iterator: AsyncIterator[router_pb2.InvalidateRequest], context: Context
     ) -> None:
         """Follow hints."""
-        with metrics.FOLLOWERS.track_inprogress(), refusals_alone():
-            await InvalidationStream(self._cache, self._desk, context.write).serve(request_iterator, self._parts.drain)
+        stream = InvalidationStream(self._cache, self._desk, context.write)
+        with metrics.FOLLOWERS.track_inprogress():
+            async with refusals_alone(context.done):
+                await stream.serve(request_iterator, self._parts.drain)
 
     async def ReportOutcomes(  # type: ignore[override]  # writes to the context instead of yielding
         self, request_iterator: AsyncIterator[router_pb2.ReportOutcomesRequest], context: Context
@@ -130,7 +132,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
                 take_one(outcome.channel_id, name(outcome.result), outcome.http_status)
             await context.write(router_pb2.ReportOutcomesResponse(accepted=len(message.outcomes)))
 
-        await take_each(request_iterator, take, self._parts.drain)
+        await take_each(request_iterator, take, self._parts.drain, context.done)
 
     async def ExplainPick(
         self, request: router_pb2.ExplainPickRequest, context: Context

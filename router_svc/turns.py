@@ -19,9 +19,13 @@ class Turns:
         self._clock, self._length = clock, length
         self._end = clock() + length
 
+    def over(self) -> bool:
+        """Tell whether this turn is over."""
+        return self._clock() >= self._end
+
     async def step(self) -> None:
         """Let others run if this turn is over."""
-        if self._clock() >= self._end:
+        if self.over():
             await self.end()
 
     async def end(self) -> None:

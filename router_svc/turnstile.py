@@ -1,46 +1,51 @@
 """Shares out the turns of the event loop among those who have much to do and can wait.
 
-The law: whatever wakes at one moment, and however many, only so much of it is done before everything else has its turn. Each
-task that pauses after its own share would not do: a storm is thousands of tasks, and their shares add up. What was done at
-once although it was more than a share is a debt, which the next turns pay off.
+The law: however many wake at one moment, in each turn of the event loop only one of them works, and only for so long; then
+everything else has its turn. They come in order, and whoever has not finished comes again behind those who wait. Each task
+that pauses after its own share would not do: a storm is thousands of tasks, and their shares add up. Shares are measured in
+time, since what is to be done comes in all sizes.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from math import inf
 
 
 class Turnstile:
-    """Lets some work pass in each turn of the event loop, in the order in which it came."""
+    """Lets one at a time work for a share of a turn."""
 
-    def __init__(self, most: int) -> None:
-        """Take how much may be done in one turn."""
-        self._most = self._left = most
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._renewing = False
+    def __init__(self, clock: Callable[[], float], length: float) -> None:
+        """Take a monotonic clock that runs within a turn, and the seconds of a share."""
+        self._clock, self._length = clock, length
+        self._end = -inf
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = False
+        """Whether this turn's share was given away."""
 
-    async def take(self, amount: int) -> None:
-        """Wait until some work may be done."""
-        self._renew_soon()
-        if self._left > 0 and not self._waiting:
-            self._left -= amount
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append((place, amount))
-        await place
+    def over(self) -> bool:
+        """Tell whether the share of whoever works has ended: then it must enter anew before it goes on."""
+        return self._clock() >= self._end
 
-    def _renew_soon(self) -> None:
-        if not self._renewing:
-            self._renewing = True
-            asyncio.get_running_loop().call_soon(self._renew)
+    async def enter(self) -> None:
+        """Wait for a share of a turn, which begins when this returns. Do not wait for anything else within it."""
+        if self._taken:
+            place = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            await place
+        else:
+            self._give_away()
+        self._end = self._clock() + self._length
 
-    def _renew(self) -> None:
-        """A turn has passed."""
-        self._renewing = False
-        self._left = min(self._most, self._left + self._most)
-        while self._left > 0 and self._waiting:
-            place, amount = self._waiting.popleft()
+    def _give_away(self) -> None:
+        self._taken = True
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A turn has passed: the next one may work."""
+        self._taken = False
+        while self._waiting and not self._taken:
+            place = self._waiting.popleft()
             if not place.done():  # whoever was cancelled needs none
                 place.set_result(None)
-                self._left -= amount
-        if self._waiting or self._left < self._most:
-            self._renew_soon()
+                self._give_away()

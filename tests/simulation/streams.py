@@ -189,7 +189,7 @@ class Stream:
 
         serving, drain = router.serves(send)
         try:
-            with refusals_alone():
+            async with refusals_alone(lambda: self._over):
                 await serving.serve(_Hints(inbox), drain)
         except Refused:
             self.break_off()
