@@ -17,6 +17,7 @@ from relay_svc.endpoints import (
     MethodNotAllowed,
     NotServed,
     Route,
+    family_of,
     find_key,
     match,
     spoken,
@@ -129,12 +130,7 @@ def _written(exchange: Exchange, found: Found) -> Format:
     """Tell in whose words to answer; a path that is none is answered as its neighbours are."""
     if isinstance(found, Route):
         return spoken(found.endpoint, dict(exchange.headers))
-    path = exchange.raw_path
-    if path.startswith((b"/v1beta", b"/v1alpha", b"/upload/", b"/ws/")) or (
-        path.startswith(b"/v1/models/") and b":" in path
-    ):
-        return Format.GEMINI
-    return Format.ANTHROPIC if path.startswith(b"/v1/messages") else Format.OPENAI
+    return family_of(exchange.raw_path)
 
 
 def _api_key(exchange: Exchange, route: Route) -> Secret:

@@ -233,6 +233,15 @@ def spoken(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> Format:
     return Format.GEMINI if b"x-goog-api-key" in headers else Format.OPENAI
 
 
+def family_of(path: bytes) -> Format:
+    """Tell in whose words to answer at a path that is none, or not whole: as its neighbours are answered."""
+    if path.startswith((b"/v1beta", b"/v1alpha", b"/upload/", b"/ws/")) or (
+        path.startswith(b"/v1/models/") and b":" in path
+    ):
+        return Format.GEMINI
+    return Format.ANTHROPIC if path.startswith(b"/v1/messages") else Format.OPENAI
+
+
 def wants_events(query: bytes) -> bool:
     """Tell whether a Gemini stream is asked for as events (`alt=sse`); a JSON array otherwise."""
     return _in_query(query, "alt") == "sse"

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -19,7 +19,10 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay_svc.endpoints import family_of
+from relay_svc.envelopes import Told, envelope
 from relay_svc.exchange import Exchange, Headers
+from relay_svc.operations import Format
 from trunkline.serving import OPERATIONS
 
 Serve = Callable[[Exchange], Awaitable[None]]
@@ -66,10 +69,12 @@ class _Direct(HttpToolsProtocol):
     pipeline: deque[tuple[Any, Any]]
 
     peer = ""
+    url = b""
+    """As far as it has come, of the last request; it says in whose words a refusal is."""
     stall_limit: float
     _head_bytes = 0
     _in_head = True
-    _refusal: bytes | None = None
+    _refusal: Mapping[Format, bytes] | None = None
     _timer: asyncio.TimerHandle | None = None
     _data = b""
     """What the parser is being fed."""
@@ -286,13 +291,13 @@ class _Direct(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, answer: Mapping[Format, bytes]) -> None:
         self._stop_timer()
         if self.transport.is_closing():
             return
         under_way = self.cycle is not None and not self.cycle.response_complete
         if not (under_way and (self._in_head or self.cycle.response_started)):  # never within, or for, another's answer
-            self.transport.write(answer)
+            self.transport.write(answer[family_of(self.url)])
         self.transport.close()
 
     def _stop_timer(self) -> None:
@@ -313,18 +318,16 @@ def _parts(url: bytes) -> tuple[str, bytes, bytes]:
     return unquote(path) if "%" in path else path, raw, parsed.query or b""
 
 
-def _answer(status: bytes, code: bytes, message: bytes) -> bytes:
-    body = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":"%s","reason":"%s"}}' % (
-        message,
-        code,
-        code.upper(),
-    )
-    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    return head % (status, len(body)) + body
+def _answer(status: int, phrase: bytes, code: str, message: str) -> Mapping[Format, bytes]:
+    """Write a refusal for each family of clients."""
+    told = Told(status, code.upper(), message, code, None, "", None)
+    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    bodies = {written: envelope(written, told) for written in (Format.OPENAI, Format.ANTHROPIC, Format.GEMINI)}
+    return {written: head % (status, phrase, len(body)) + body for written, body in bodies.items()}
 
 
 _TOO_LARGE: Final = _answer(
-    b"431 Request Header Fields Too Large", b"headers_too_large", b"the request's headers are too large or too many"
+    431, b"Request Header Fields Too Large", "headers_too_large", "the request's headers are too large or too many"
 )
-_TOO_SLOW: Final = _answer(b"408 Request Timeout", b"headers_too_slow", b"the request's headers did not arrive in time")
-_MALFORMED: Final = _answer(b"400 Bad Request", b"malformed_request", b"this is not HTTP as the relay reads it")
+_TOO_SLOW: Final = _answer(408, b"Request Timeout", "headers_too_slow", "the request's headers did not arrive in time")
+_MALFORMED: Final = _answer(400, b"Bad Request", "malformed_request", "this is not HTTP as the relay reads it")

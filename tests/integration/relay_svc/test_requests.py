@@ -153,6 +153,23 @@ async def test_a_head_too_large_is_refused_before_it_ends(bench: Bench, bomb: by
     assert (await bench.chat(b'{"model":"x"}')).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "member", "said"),
+    [
+        (b"/v1/messages", "type", "error"),
+        (b"/v1beta/models/m:generateContent", "error", 431),
+        (b"/v1/chat/completions", "error", "headers_too_large"),
+    ],
+)
+async def test_a_head_is_refused_in_the_words_of_its_paths_family(
+    bench: Bench, path: bytes, member: str, said: object
+) -> None:
+    """The path is known before the rest is whole."""
+    status, _, body = await raw(bench, b"POST " + path + b" HTTP/1.1\r\n" + b"a: b\r\n" * 200)
+    told = json.loads(body)[member]
+    assert (status, told["code"] if isinstance(told, dict) else told) == (431, said)
+
+
 async def test_large_headers_within_the_bound_are_taken_again_and_again_on_one_connection(bench: Bench) -> None:
     """The bound is a request's, not a connection's."""
     reader, writer = await bench.relay.connect()
