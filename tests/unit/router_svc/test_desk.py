@@ -50,8 +50,7 @@ async def test_so_many_picks_wait_and_no_more_and_plans_go_out_all_the_same(desk
 async def test_what_cannot_be_proven_says_why(cache: Cache, desk: Desk, fault: str) -> None:
     """By what the last head read failed of, if it did; and at which revision it was not."""
     cache.fault = fault
-    [answer] = [await desk._settled(request_for("none", -1.0), time.monotonic())]
-    assert answer is not None
+    answer = await desk.settle_one(request_for("none", -1.0), time.monotonic())
     assert isinstance(answer.decision, Unverified)
     assert answer.decision.metadata["cause"] == fault or "did not confirm" in answer.decision.metadata["cause"]
     assert answer.decision.metadata["revision"] == "1"

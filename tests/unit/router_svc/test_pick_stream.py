@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from router_svc.desk import TURN, Decided, Give, Request
+from router_svc.desk import Decided, Give, Request
 from router_svc.follower import Trust
 from router_svc.journal import Journal
-from router_svc.pick_stream import PickStream
+from router_svc.pick_stream import MOST_PICKS, PickStream
 from router_svc.plan_writer import PlanWriter
 from router_svc.wire import Asks
 from tests.unit.router_svc.builders import channel, plan_of, snapshot
@@ -38,7 +38,7 @@ class Router:
             give(request, Decided(plan_of(HELD), HELD))
         given()
 
-    async def make_way(self, _picks: int) -> None:
+    async def make_way(self) -> None:
         """Wait for nobody."""
 
     async def send(self, message: bytes) -> None:
@@ -65,6 +65,6 @@ async def test_a_plan_is_marked_by_what_the_router_is_after_the_turns_of_others(
     """The lease ended in the midst of a long message."""
     router = Router(at_once=True)
     asyncio.get_running_loop().call_soon(setattr, router, "degraded", True)
-    marks = await router.take(2 * TURN)
+    marks = await router.take(MOST_PICKS)
     assert marks == sorted(marks)
     assert (marks[0], marks[-1]) == (False, True)
