@@ -26,7 +26,7 @@ ROUTERS_LIMIT: Final = 2.0
 
 WELL_FILLED: Final = 32
 """Picks past which a larger message saves nothing more."""
-GATHER: Final = 0.0005
+GATHER: Final = 0.0015
 """Seconds that picks are gathered before the next message, when the last one carried more than one."""
 LATE: Final = 0.1
 """Seconds for the answer to a message, which a router gives without waiting for anything."""
