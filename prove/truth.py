@@ -213,7 +213,7 @@ def plan_fault(  # noqa: PLR0911 - one for each thing that can be wrong
         return f"there is nothing to plan: {verdict.reason}"
     if group != verdict.group:
         return f"group {group!r} serves before {verdict.group!r}"
-    ranks = []
+    ranks: dict[int, Any] = {}
     for channel_id, key_id, priority, upstream in candidates:
         place = verdict.places.get(channel_id)
         if place is None:
@@ -222,9 +222,18 @@ def plan_fault(  # noqa: PLR0911 - one for each thing that can be wrong
             return f"key {key_id} of channel {channel_id} is not usable"
         if (priority, upstream) != (place.priority, place.upstream):
             return f"channel {channel_id} is at {place.priority}, {place.upstream!r}; not at {priority}, {upstream!r}"
-        ranks.append(place.rank)
-    if len({candidate[0] for candidate in candidates}) < len(candidates):
-        return "a channel is named twice"
-    if ranks != sorted(place.rank for place in verdict.places.values())[:wanted]:
+        ranks.setdefault(channel_id, place.rank)
+    if list(ranks.values()) != sorted(place.rank for place in verdict.places.values())[:wanted]:
         return "candidates are too few, or out of the order of tiers"
+    return _keys_fault(verdict, [(channel_id, key_id) for channel_id, key_id, *_ in candidates], list(ranks), wanted)
+
+
+def _keys_fault(verdict: Verdict, pairs: list[tuple[int, int]], channels: list[int], wanted: int) -> str:
+    """Tell what is wrong with a plan's keys: other keys fill what its channels leave of it, behind them all."""
+    if len(set(pairs)) < len(pairs):
+        return "a channel is named twice with one key"
+    if [channel_id for channel_id, _ in pairs[: len(channels)]] != channels:
+        return "another key of a channel stands before another channel"
+    if len(pairs) != min(wanted, sum(max(1, len(verdict.places[channel_id].keys)) for channel_id in channels)):
+        return "other keys are too few"
     return ""

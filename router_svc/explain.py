@@ -35,7 +35,8 @@ class Considered(NamedTuple):
 def explain(snapshot: Snapshot, ask: Ask, decision: Decision) -> list[Considered]:
     """List the channels considered for a decision that this snapshot made."""
     if isinstance(decision, Plan):
-        ranks = {candidate.channel.id: rank for rank, candidate in enumerate(decision.candidates, 1)}
+        named = dict.fromkeys(candidate.channel.id for candidate in decision.candidates)  # other keys come after all
+        ranks = {channel_id: rank for rank, channel_id in enumerate(named, 1)}
         groups = groups_of(snapshot, ask)
         groups = groups[: groups.index(decision.group) + 1]
     else:

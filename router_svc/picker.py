@@ -238,7 +238,22 @@ class _Draw(Struct, gc=False):
             if len(found) == ask.wanted:
                 break
             self.shadowing.append(route)
+        if len(found) < ask.wanted:
+            self._with_other_keys()
         return found, matched
+
+    def _with_other_keys(self) -> None:
+        """Fill the plan's rest with other keys of its channels: one may be spent, or refused, where another is not."""
+        found, wanted = self.found, self.ask.wanted
+        for first in tuple(found):
+            for key in first.channel.usable:
+                if len(found) == wanted:
+                    return
+                if key is not first.key and self._opens(first.channel, key):
+                    found.append(Candidate(first.channel, key, first.upstream_model, first.priority))
+
+    def _opens(self, channel: Channel, key: ChannelKey) -> bool:
+        return key.opened is not _BROKEN and (key.opened is not _UNTRIED or self.open_key(channel, key))
 
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""
@@ -341,7 +356,7 @@ class _Draw(Struct, gc=False):
             if len(keys) > 1:
                 self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
                 key = keys[state * len(keys) >> 64]
-            if key.opened is not _BROKEN and (key.opened is not _UNTRIED or self.open_key(channel, key)):
+            if self._opens(channel, key):
                 return key
             keys = tuple(key for key in keys if key.opened is not _BROKEN)
         return None

@@ -469,7 +469,9 @@ class Plan(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """The candidates, at least one, best first."""
+        """The candidates, at least one, best first. Each channel comes once, and again with each other usable key when there are
+        fewer channels than candidates wanted: behind all channels, to be tried where only a key was refused.
+        """
 
     @_builtins.property
     def snapshot_age(self) -> _duration_pb2.Duration:

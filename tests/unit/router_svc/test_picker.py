@@ -478,14 +478,28 @@ def test_a_plan_is_legal_and_a_refusal_true_whatever_the_catalog(
     assert isinstance(decision, Plan)
     group, of_group = serving
     assert decision.group == group
-    ids = ids_of(decision)
-    assert len(set(ids)) == len(ids) == min(wanted, len(of_group))
+    pairs = [(c.channel.id, c.key.id if c.key else 0) for c in decision.candidates]
+    assert len(set(pairs)) == len(pairs)
+    ids = list(dict.fromkeys(ids_of(decision)))
+    assert len(ids) == min(wanted, len(of_group))
+    assert ids == ids_of(decision)[: len(ids)]
     assert set(ids) <= set(of_group)
+    keys = sum(max(1, len([k for k in channels[i - 1].usable if k.opened is not Seal.BROKEN])) for i in ids)
+    assert len(pairs) == min(wanted, keys)  # what other channels leave of a plan is filled with other keys
     assert [of_group[i] for i in ids] == sorted(of_group.values())[: len(ids)]
     told = {entry.channel.id: entry for entry in considered if entry.group == group and not entry.out_reason}
     assert set(told) == set(of_group)
     assert {i: told[i].rank for i in ids} == {i: rank for rank, i in enumerate(ids, 1)}
     assert sum(entry.share for entry in told.values()) == pytest.approx(1)
+
+
+def test_what_channels_leave_of_a_plan_is_filled_with_their_other_keys() -> None:
+    """A refused key of the only channel is no reason to refuse the request; the channels themselves come first."""
+    held = snapshot(channel(1, keys=[key(11), key(12), key(13, "DISABLED")]), channel(2, priority=-1))
+    plan = decide(held, Ask("m", group="default", wanted=4), NOW, open_any)
+    assert isinstance(plan, Plan)
+    assert ids_of(plan) == [1, 2, 1]
+    assert {c.key.id for c in plan.candidates if c.key and c.channel.id == 1} == {11, 12}
 
 
 def _key_id(plan: Plan) -> int:
