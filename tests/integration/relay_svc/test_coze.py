@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ import openai
 import pytest
 
 from tests.harness.waiting import eventually_async
-from tests.integration.relay_svc.conftest import Bench
+from tests.integration.relay_svc.conftest import Bench, open_bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.test_shaped import REQUESTS
 from tests.integration.relay_svc.test_streaming import read_all
@@ -31,6 +32,13 @@ RUN_STREAM = (
     + told("Done", debug_url="https://www.coze.com/secret")
 )
 STARTED = b'{"code":0,"msg":"","execute_id":"exec-1","debug_url":"https://www.coze.com/secret"}'
+
+
+@pytest.fixture(scope="module")
+async def shared_bench() -> AsyncIterator[Bench]:
+    """A relay that can sign the ids of runs: without a secret for that none is started."""
+    async with open_bench(TRUNKLINE_RELAY_RUN_SECRET="s" * 32) as started:
+        yield started
 
 
 def says(stream: bytes) -> Script:

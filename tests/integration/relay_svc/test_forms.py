@@ -72,6 +72,10 @@ class Sender:
         self.writer.write(data)
         await self.writer.drain()
 
+    def abandon(self) -> None:
+        """Leave."""
+        self.writer.transport.abort()
+
     async def status(self) -> int:
         """The status of the answer."""
         async with asyncio.timeout(10):
@@ -86,7 +90,7 @@ async def swallow(line: Line) -> None:
 async def begin(bench: Bench, length: int | None) -> Sender:
     """Send a form's head; without a length it comes in chunks."""
     sender = Sender(*await bench.relay.connect())
-    bench.stack.callback(sender.writer.transport.abort)
+    bench.stack.callback(sender.abandon)
     framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
     head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\n"
     await sender.send(f"{head}content-type: {TYPE}\r\n{framing}\r\n\r\n".encode())
