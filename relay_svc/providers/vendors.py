@@ -7,7 +7,9 @@ have been understood loses nothing, to send one that is refused loses the reques
 How well each row is known, looked up in November 2026:
 
     the vendor's own documentation       DashScope's and Moonshot's copies of Anthropic's API; Perplexity's path; Ollama's
-                                         members and operations
+                                         members
+    a mirror of its documentation        Ollama's speech and transcriptions
+    inferred                             Ollama's images
     refusals reported by users           Mistral (`stream_options` and `max_completion_tokens`: 422, extra_forbidden)
     the sources or documentation of      Zhipu (`stream_options` left out, `max_tokens` alone); NVIDIA, DeepInfra, Fireworks,
     other clients and gateways           Moonshot (`max_tokens` alone); Groq (takes `max_completion_tokens`); most prefixes

@@ -57,10 +57,10 @@ def mock_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def scene(mock_url: str) -> AsyncIterator[Scene]:
-    """A relay with default settings."""
+    """A relay with a secret to sign runs with; nobody waits for an upstream that is limited."""
     golden, heads = Golden(), list[httpx2.Headers]()
     async with (
-        open_bench(TRUNKLINE_RELAY_RETRY_WINDOW="300ms") as bench,  # nobody waits for an upstream that is limited
+        open_bench(TRUNKLINE_RELAY_RETRY_WINDOW="300ms", TRUNKLINE_RELAY_RUN_SECRET="s" * 32) as bench,
         Upstream(golden.script).serving() as upstream,
         clients(bench.relay.url, API_KEY, heads) as sdks,
     ):

@@ -7,6 +7,7 @@ sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 PROVIDERS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -38,7 +39,11 @@ REQUESTS: Final[Mapping[str, tuple[str, Any]]] = {
     ),
     "gemini-count_tokens": ("/v1beta/models/m:countTokens", {"contents": [{"parts": [{"text": "x"}]}]}),
     "gemini-embed": ("/v1beta/models/m:embedContent", {"content": {"parts": [{"text": "x"}]}}),
-    "gemini-batch_embed": ("/v1beta/models/m:batchEmbedContents", {"requests": []}),
+    # No `model` in each, where SDKs write one: where this passes as it is, the relay leaves that name as it came.
+    "gemini-batch_embed": (
+        "/v1beta/models/m:batchEmbedContents",
+        {"requests": [{"content": {"parts": [{"text": "x"}]}}]},
+    ),
 }
 """A request of each; None is a form with a sound."""
 
@@ -69,8 +74,86 @@ AS_IT_IS: Final[Mapping[str, Mapping[str, str]]] = {
     "jina": {"rerank": "/v1/rerank", "openai-embed": "/v1/embeddings"},
 }
 """Where each upstream is asked with the client's own bytes, but for the model's name."""
-WRITTEN_ANEW: Final[Mapping[str, Mapping[str, str]]] = {"cohere": {"rerank": "/v2/rerank"}}
-"""Where it is asked in a form of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A request that is written in another form, and its answer."""
+
+    path: str
+    sent: Mapping[str, Any]
+    """What the upstream is asked."""
+    answered: Mapping[str, Any]
+    """What it says."""
+    told: Mapping[str, Any]
+    """What the client reads."""
+
+
+_ASKS_OPENAI: Final = {"model": "u", "input": ["x"], "encoding_format": "float"}
+_OPENAI_SAYS: Final = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}],
+    "model": "u",
+    "usage": {"prompt_tokens": 1, "total_tokens": 1},
+}
+_BY_OPENAI: Final = {
+    "gemini-embed": Anew("/v1/embeddings", _ASKS_OPENAI, _OPENAI_SAYS, {"embedding": {"values": [0.5, -1.0]}}),
+    "gemini-batch_embed": Anew("/v1/embeddings", _ASKS_OPENAI, _OPENAI_SAYS, {"embeddings": [{"values": [0.5, -1.0]}]}),
+}
+_BY_ANTHROPIC: Final = {
+    "gemini-count_tokens": Anew(
+        "/v1/messages/count_tokens",
+        {"model": "u", "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+        {"input_tokens": 9},
+        {"totalTokens": 9},
+    )
+}
+_BY_GEMINI: Final = {
+    "openai-embed": Anew(
+        "/v1beta/models/u:batchEmbedContents",
+        {"requests": [{"model": "models/u", "content": {"parts": [{"text": "x"}]}}]},
+        {"embeddings": [{"values": [0.5, -1.0]}]},
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}],
+            "model": "m",
+            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+        },
+    ),
+    "anthropic-count_tokens": Anew(
+        "/v1beta/models/u:countTokens",
+        {
+            "generateContentRequest": {
+                "model": "models/u",
+                "contents": [{"role": "user", "parts": [{"text": "x"}]}],
+            }
+        },
+        {"totalTokens": 9},
+        {"input_tokens": 9},
+    ),
+}
+_BY_COHERE: Final = {
+    "rerank": Anew(
+        "/v2/rerank",
+        {"model": "u", "query": "x", "documents": ["y"]},
+        {"id": "r", "results": [{"index": 0, "relevance_score": 0.5}]},
+        {
+            "id": "r",
+            "object": "list",
+            "model": "m",
+            "results": [{"index": 0, "relevance_score": 0.5}],
+            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+        },
+    )
+}
+WRITTEN_ANEW: Final[Mapping[str, Mapping[str, Anew]]] = {
+    "openai": _BY_OPENAI,
+    "openai-compatible": _BY_OPENAI,
+    "anthropic": _BY_ANTHROPIC,
+    "gemini": _BY_GEMINI,
+    "cohere": _BY_COHERE,
+}
+"""What each upstream is asked in a form that is not the client's."""
 
 
 def fate(endpoint: str, provider: str) -> str:

@@ -21,6 +21,7 @@ _CONVERSATIONS: Final = (
 )
 _OPERATIONS: Final = ("tests/matrix/test_operations.py", "test_a_request_goes_where_it_is_taken")
 _MODELS: Final = "tests/matrix/test_models.py"
+_RUNS: Final = "tests/integration/relay_svc/test_runs.py"
 _REAL: Final = "tests/acceptance/test_sdks.py"
 
 _ENDPOINTS: Final = {
@@ -66,7 +67,7 @@ _CELLS: Final = (
         "translated",
         "It speaks another: request, answer, stream and errors are translated, and nothing was lost on the way.",
     ),
-    ("adapted", "It speaks no format of clients: an adapter stands before it, behind a translation if need be."),
+    ("adapted", "It takes this in a form of its own: an adapter stands before it, behind a translation if need be."),
     (
         "lost: …",
         "The answer comes without it; `x-trunkline-lost` names it. To a strict caller it is 400 `CANNOT_CARRY`.",
@@ -168,7 +169,7 @@ def _others() -> str:
 
     return (
         "## Everything else\n\nEach with its errors. – is 400 `OPERATION_NOT_OFFERED`. Vendors that are known not to have an "
-        "operation (`relay_svc/providers/vendors.py`) refuse it likewise.\n\n"
+        "operation (`relay_svc/providers/vendors.py`; known by provider, option `vendor` or host) refuse it likewise.\n\n"
         + _table(("endpoint", *(f"`{provider}`" for provider in operations.PROVIDERS)), rows())
     )
 
@@ -180,14 +181,19 @@ def _without_upstream() -> str:
     of_openai = _link("OpenAI's shape", _MODELS, "test_openais_sdk_lists_models_and_finds_one")
     of_anthropic = _link("Anthropic's", _MODELS, "test_anthropics_sdk_lists_models_and_finds_one")
     of_google = _link("Google's", _MODELS, "test_googles_sdk_lists_models_and_finds_one")
-    state = _link("404 `PATH_NOT_SERVED`", _MODELS, "test_a_run_that_nobody_started_is_not_found")
+    state = _link("its state", _RUNS, "test_any_relay_tells_of_a_run_and_only_its_channel_is_asked")
+    unknown = _link("404 `RUN_UNKNOWN`", _RUNS, "test_a_run_is_nobody_elses")
+    unsigned = _link("starts none", _RUNS, "test_the_secret_can_be_replaced_while_runs_go_on")
     rows = [
         [
             "`GET /v1/models` `models`, `GET /v1/models/{model}` `model`",
             f"{of_openai}, or {of_anthropic}, as its SDK asks",
         ],
         ["`GET /v1beta/models` `gemini-models`, `GET /v1beta/models/{model}` `gemini-model`", of_google],
-        ["`GET /v1/workflows/runs/{id}` `workflow-run`", state],
+        [
+            "`GET /v1/workflows/runs/{execute_id}` `workflow-run`",
+            f"{state}, to whoever started it; to others {unknown}. A relay without `TRUNKLINE_RELAY_RUN_SECRET` {unsigned}",
+        ],
     ]
     return "## Asked of routers, or about a run\n\n" + _table(("endpoint", "result"), rows)
 
