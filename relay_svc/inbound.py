@@ -5,7 +5,7 @@ format is to be asked, and then once, however many candidates there are.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,21 @@ class Unnamed(msgspec.Struct, frozen=True):
     def addressed_to(self, _model: str) -> bytes:
         """Give the body: an upstream's path names its model."""
         return self.body
+
+    def renamed(self, old: str, new: str) -> bytes:
+        """Give the body for an upstream that knows the model as `new`: Gemini's clients may repeat the path's name."""
+        if old == new or b'"model"' not in self.body:
+            return self.body
+        try:
+            body: Any = msgspec.json.decode(self.body)
+            requests = body.get("requests") if isinstance(body, dict) else None
+            counted = body.get("generateContentRequest") if isinstance(body, dict) else None
+            for part in (body, counted, *(requests if isinstance(requests, list) else ())):
+                if isinstance(part, dict) and part.get("model") in (old, _PREFIX + old):
+                    part["model"] = _PREFIX + new
+            return msgspec.json.encode(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError):
+            return self.body  # not for us to judge: the upstream will
 
 
 class Inbound:

@@ -19,7 +19,7 @@ from relay_svc.dialects import CannotCarry, DialectFault, Losses, write_request
 from relay_svc.dialects import Stamp as DialectStamp
 from relay_svc.dialects import Target as DialectTarget
 from relay_svc.dialects.signatures import has_foreign
-from relay_svc.inbound import DIALECTS, Inbound
+from relay_svc.inbound import DIALECTS, Inbound, Unnamed
 from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format, Operation
 from relay_svc.plan import Candidate, TimeLimits
@@ -155,7 +155,10 @@ def _native(candidate: Candidate, inbound: Inbound, around: Around, way: Way) ->
         body, losses = _written(candidate, inbound, way)
     else:
         try:
-            body = inbound.body.addressed_to(call.model) if call.model else body
+            if call.model:
+                body = inbound.body.addressed_to(call.model)
+            elif isinstance(inbound.body, Unnamed):
+                body = inbound.body.renamed(inbound.model, candidate.upstream_model)
         except ValueError as fault:
             raise ShapingFault(str(fault)) from None
     hides = False

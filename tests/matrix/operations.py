@@ -38,11 +38,13 @@ REQUESTS: Final[Mapping[str, tuple[str, Any]]] = {
         {"model": "m", "messages": [{"role": "user", "content": "x"}]},
     ),
     "gemini-count_tokens": ("/v1beta/models/m:countTokens", {"contents": [{"parts": [{"text": "x"}]}]}),
-    "gemini-embed": ("/v1beta/models/m:embedContent", {"content": {"parts": [{"text": "x"}]}}),
-    # No `model` in each, where SDKs write one: where this passes as it is, the relay leaves that name as it came.
+    "gemini-embed": (
+        "/v1beta/models/m:embedContent",
+        {"model": "models/m", "content": {"parts": [{"text": "x"}]}},
+    ),
     "gemini-batch_embed": (
         "/v1beta/models/m:batchEmbedContents",
-        {"requests": [{"content": {"parts": [{"text": "x"}]}}]},
+        {"requests": [{"model": "models/m", "content": {"parts": [{"text": "x"}]}}]},
     ),
 }
 """A request of each; None is a form with a sound."""
