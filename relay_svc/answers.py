@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from relay_svc.plan import NO_USAGE, Usage
+from relay_svc.plan import NO_USAGE, Unshown, Usage
 from relay_svc.usage_asked import USAGE, without_usage
 
 TAIL: Final = 8192
@@ -33,7 +33,7 @@ _LONGEST_BOUNDARY: Final = 3
 _DECODER: Final = json.JSONDecoder()
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Ending(Unshown, frozen=True):
     """How an answer ended: bytes still to be sent, whether it is whole, and whether the upstream itself said it failed."""
 
     rest: bytes

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from relay_svc import errors, outbound, provider_error
 from relay_svc.beginning import Beginning, Begun, Refused
 from relay_svc.deadlines import Deadlines
@@ -22,7 +20,7 @@ from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, judge,
 from relay_svc.inbound import Inbound
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound, Passed
-from relay_svc.plan import Candidate, Plan, Result, Routers, TimeLimits
+from relay_svc.plan import Candidate, Plan, Result, Routers, TimeLimits, Unshown
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.record import Attempt, Record, now
 from relay_svc.refusals import all_passed, log_passed
@@ -61,7 +59,7 @@ class Policy:
     run_ids: RunIds | None = None
 
 
-class ErrorAnswer(msgspec.Struct, frozen=True):
+class ErrorAnswer(Unshown, frozen=True):
     """An upstream's error, whole; `written` is its format."""
 
     status: int

@@ -27,6 +27,7 @@ from relay_svc.opening import Begun as Opened
 from relay_svc.opening import Opening
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound
+from relay_svc.plan import Unshown
 from relay_svc.record import Attempt
 from relay_svc.upstream import ReadTimeout, UpstreamAnswer
 
@@ -34,7 +35,7 @@ _MOST_KEPT: Final = 256 << 10
 """Bytes of a stream that are kept while its content has not begun; what is more than that is content enough."""
 
 
-class Begun(msgspec.Struct):
+class Begun(Unshown, frozen=True):
     """A good answer whose beginning is here."""
 
     answer: UpstreamAnswer
@@ -54,7 +55,7 @@ class Begun(msgspec.Struct):
         return isinstance(self.watch, EventStream)
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(Unshown, frozen=True):
     """An answer that is none; `body` is the error's JSON where it told one."""
 
     failure: Failure

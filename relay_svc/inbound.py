@@ -7,21 +7,24 @@ format is to be asked, and then once, however many candidates there are.
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from relay_svc import multipart, payload
 from relay_svc.dialects import Dialect, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
 from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format
-from relay_svc.payload import Payload
+from relay_svc.payload import Payload, PayloadFault
+from relay_svc.plan import Unshown
 from relay_svc.providers import Asked
 
 DIALECTS: Final[Mapping[Format, Dialect]] = {written: Dialect(written.value) for written in CONVERSATIONS}
 """The formats between which there is a translation, as `dialects` calls them."""
 
+LONGEST_MODEL: Final = 1024
+"""Characters of a model's name. It travels to a router before anyone has looked at the key, together with other clients'
+picks: a name as long as a body may be would break the stream under all of them."""
 
-class Unnamed(msgspec.Struct, frozen=True):
+
+class Unnamed(Unshown, frozen=True):
     """A body that does not name its model: the path does."""
 
     body: bytes
@@ -72,6 +75,8 @@ class Inbound:
             self.body = payload.parse(_whole(content))
             self.model = self.body.model
             self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
+        if len(self.model) > LONGEST_MODEL:
+            raise PayloadFault("model is no model's name", "model")
         self.asked = _asked(endpoint, self.stream, events)
         self.strict = False
         """Whether the caller wants nothing lost."""

@@ -48,7 +48,8 @@ class Opening:
         """Take more of the stream."""
         if self.state is not Begun.NOT_YET:
             return self.state
-        if _PLAINLY.match(chunk) and b'"error"' not in chunk and self._cutter.between:
+        # Only of whole events: one that has begun may stall, and another candidate can still do better then.
+        if chunk.endswith(b"\n\n") and _PLAINLY.match(chunk) and b'"error"' not in chunk and self._cutter.between:
             self.state = Begun.CONTENT
             return self.state
         events = self._cutter.feed(chunk)

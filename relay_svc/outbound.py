@@ -22,7 +22,7 @@ from relay_svc.dialects.signatures import has_foreign
 from relay_svc.inbound import DIALECTS, Inbound, Unnamed
 from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format, Operation
-from relay_svc.plan import Candidate, TimeLimits
+from relay_svc.plan import Candidate, TimeLimits, Unshown
 from relay_svc.providers import Adapter, Call, NotOffered, Target, Unusable, how_to_ask
 from relay_svc.providers.adapters import Asking, adapt
 from relay_svc.providers.claude import ways_of
@@ -76,7 +76,7 @@ class Passed(msgspec.Struct, frozen=True):
     why: NotOffered | Unusable | CannotCarry | DialectFault | AdapterFault | RunIncomplete | ShapingFault
 
 
-class Around(msgspec.Struct, frozen=True):
+class Around(Unshown, frozen=True):
     """What an upstream's request needs beside the client's."""
 
     request_id: str

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from relay_svc.plan import Unshown
+
 _MAX_MENTIONS: Final = 10_000
 """Most strings in one body that spell `model`; past it the search would be worth an attack."""
 _UTF8_SLICE: Final = 1 << 20  # bytes decoded at a time, so that checking a large body needs little memory
@@ -35,7 +37,7 @@ class PayloadFault(ValueError):  # noqa: N818 - the client's fault, said as it i
         self.param = param
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Payload(Unshown, frozen=True):
     """A chat request's body: the bytes, the model asked for, where its value stands, and whether it asks for a stream."""
 
     body: bytes

@@ -15,6 +15,18 @@ from trunkline.errors import Reason
 from trunkline.secret import Secret
 
 
+class Unshown(msgspec.Struct, frozen=True):
+    """What holds headers or bodies, and so perhaps a credential: it shows its name and none of its fields."""
+
+    def __repr__(self) -> str:
+        """Hide the fields."""
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Hide them from pretty printers, too: msgspec shows them all."""
+        return []
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What a client wants routed."""
 

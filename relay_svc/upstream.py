@@ -14,9 +14,7 @@ is still coming in goes up at the upstream's pace and is never held whole; whate
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-import msgspec
-
-from relay_svc.plan import TimeLimits
+from relay_svc.plan import TimeLimits, Unshown
 from trunkline.secret import Secret
 
 
@@ -66,7 +64,7 @@ class Coming(Protocol):
         ...
 
 
-class UpstreamRequest(msgspec.Struct, frozen=True):
+class UpstreamRequest(Unshown, frozen=True):
     """One request."""
 
     url: str

@@ -160,8 +160,11 @@ class PickStream:
             late.cancel()
 
     def _next_batch(self) -> list[bytes]:
-        batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
-        return [item for number, item in batch if number in self._waiting]  # whoever gave up is not asked for
+        while self._outbox:  # a batch whose askers have all given up must not hide those behind it
+            batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
+            if items := [item for number, item in batch if number in self._waiting]:  # whoever gave up is not asked for
+                return items
+        return []
 
     async def _exchange(self, call: Any, batch: list[bytes]) -> None:
         self._answered.clear()

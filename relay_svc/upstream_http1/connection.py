@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self.used = False
         """Whether it has carried an exchange to its end."""
         self.late = False
-        """Whether a deadline of the exchange has passed."""
+        """Whether the deadline of the last wait has passed."""
         self.stuck = False
         """Whether the transport holds bytes that it could not send yet."""
         self.sent = False
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         """Begin an exchange."""
         self.reader.begin()
         self._busy = True
-        self.sent = self.late = False
+        self.sent = False
 
     def write(self, data: bytes | memoryview) -> None:
         """Send bytes, as far as there is anyone to send them to."""
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
     def news(self, deadline: float) -> asyncio.Future[None]:
         """Give what to await until anything happens, or the deadline, in which case `late` is set."""
         waiter = self._waiter = self.loop.create_future()
-        self._deadline = deadline
+        self._deadline, self.late = deadline, False  # another deadline: that the last one passed says nothing of it
         if self._timer is None:
             self._set_timer(deadline)
         elif self._timer_at > deadline:
@@ -226,10 +226,11 @@ class Connection(asyncio.Protocol):
             if sink.take(data, chunk):
                 self._deadline = min(self._total, self.loop.time() + self._idle)
                 return
-            waiter.set_result(None)
         except Exception as fault:  # noqa: BLE001 - raised where the sink's owner waits
-            waiter.set_exception(fault)
+            if not waiter.done():
+                waiter.set_exception(fault)
         self._sink = None
+        self._wake()
 
     def poke(self) -> None:
         """Have whoever waits look again: something happened elsewhere."""

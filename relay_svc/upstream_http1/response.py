@@ -96,6 +96,7 @@ class Reader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._between = False
             if self.complete:
                 self.surplus = True
             elif not self.fault:

@@ -38,6 +38,8 @@ def opened(stream: bytes) -> Begun:
         b'data: {"usageMetadata":{"promptTokenCount":3}}\n\n',
         b'data: {"choices":[{"text":""}]}\n\n',
         b'data: {"choices":[{"delta":{"content":"not whole',
+        b'data: {"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":"not whole',
+        b'data: {"choices":[{"index":0,"delta":{"content":"not whole"},"finish_reason":null}]}\n',
     ],
 )
 def test_what_only_announces_an_answer_is_no_content(event: bytes) -> None:
