@@ -7,6 +7,8 @@ format is to be asked, and then once, however many candidates there are.
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from relay_svc import multipart, payload
 from relay_svc.dialects import Dialect, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
