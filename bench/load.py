@@ -28,7 +28,7 @@ done = function(summary, latency, requests)
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """
-_PATIENCE = 120.0  # seconds past the time that a run should take
+_PATIENCE = 30.0  # seconds past the time that a run should take
 _ATTEMPT = 30  # seconds after which wrk counts a request as failed
 
 
