@@ -185,9 +185,12 @@ class PickStream:
         raise StreamBroke
 
     def _settle(self, answer: Answer, result: pb.PickChannelsResponse.Result) -> None:
-        if result.HasField("plan"):
-            plan = plan_from(result.plan, self._address)
-            self.degraded = plan.degraded
-            answer.set_result(plan)
-        else:
-            answer.set_exception(refused_from(read_refusal(result.refusal)))
+        try:
+            if result.HasField("plan"):
+                plan = plan_from(result.plan, self._address)
+                self.degraded = plan.degraded
+                answer.set_result(plan)
+            else:
+                answer.set_exception(refused_from(read_refusal(result.refusal)))
+        except Exception as fault:  # noqa: BLE001 - one answer that makes no sense is its asker's; the stream's others go on
+            answer.set_exception(fault)
