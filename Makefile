@@ -43,6 +43,8 @@ test: dev ## Run every test
 
 # Properties that are tried on drawn examples: what translates, cuts and passes bytes of anybody's.
 DRAWN = tests/unit/relay_svc/dialects tests/unit/relay_svc/test_any_chunks.py
+# Drawn histories of a catalog; one of them takes a second.
+HISTORIES = tests/simulation/test_stateful.py
 
 .PHONY: prove
 prove: dev ## The long proof, some hours: a larger model, a million schedules, a million picks, 50,000 hostile inputs, every SDK
@@ -50,6 +52,7 @@ prove: dev ## The long proof, some hours: a larger model, a million schedules, a
 	$(PY) -m tests.simulation --schedules 1000000
 	$(PY) -m prove --report docs/proof-report.md
 	$(PY) -m pytest --hypothesis-profile=prove --timeout 0 -n $(WORKERS) $(DRAWN)
+	$(PY) -m pytest --examples 5000 --timeout 0 $(HISTORIES)
 	$(PY) -m pytest --timeout 0 -n $(WORKERS) --whole tests/matrix
 
 .PHONY: oracle

@@ -16,7 +16,9 @@ MANY = 50_000
 def register(many: int = MANY) -> None:
     """Make the profiles known."""
     # How long an example takes says how busy the machine is. All else is the default, or Hypothesis' own profile for CI.
-    settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+    settings.register_profile(
+        "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
     settings.register_profile(
         PROVE,
         max_examples=many,

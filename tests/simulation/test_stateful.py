@@ -28,6 +28,7 @@ from router_svc import catalog
 from router_svc.line import Connection
 from router_svc.picker import Ask, Plan, decide
 from router_svc.snapshot import Snapshot
+from tests.harness.fuzz import examples
 from tests.simulation.database import API_KEYS, GROUPS, MODELS, ApiKey, Channel, Content, Database, Group, Name, covers
 from tests.simulation.session import Session
 from trunkline.errors import Refused
@@ -236,7 +237,7 @@ def told(decision: Plan | Refused) -> Any:
 
 
 def check(decision: Plan | Refused, ask: Ask, serving: dict[int, Channel]) -> None:
-    """Hold a decision against the plain rule: most specific name first, then the higher tier; else nobody is able."""
+    """Hold a decision to the plain rule: most specific name first, then the higher tier, then other keys; or nobody."""
     able: dict[int, tuple[int, int]] = {}
     for number, channel in serving.items():
         named = [model for model in channel.models if covers(model, ask.model)]
@@ -250,10 +251,14 @@ def check(decision: Plan | Refused, ask: Ask, serving: dict[int, Channel]) -> No
         return
     assert isinstance(decision, Plan)
     ids = [candidate.channel.id for candidate in decision.candidates]
-    assert len(set(ids)) == len(ids) == min(ask.wanted, len(able))
-    assert [able.get(number) for number in ids] == sorted(able.values())[: len(ids)]
+    channels, others = ids[: len(able)], ids[len(able) :]
+    assert len(set(channels)) == len(channels) == min(ask.wanted, len(able))
+    assert [able.get(number) for number in channels] == sorted(able.values())[: len(channels)]
+    spare = {number: sum(serving[number].keys) - 1 for number in channels}
+    assert others == [number for number in channels for _ in range(spare[number])][: ask.wanted - len(channels)]
+    assert len({(each.channel.id, each.key and each.key.id) for each in decision.candidates}) == len(ids)
 
 
 def test_however_a_catalog_was_followed_it_is_what_a_full_load_makes_and_picks_are_legal() -> None:
     """For every history: the same digest, routes and plans, no illegal plan, no untrue refusal, nothing mutated."""
-    run_state_machine_as_test(Histories, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Histories, settings=settings(examples(60), stateful_step_count=25))
