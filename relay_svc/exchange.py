@@ -325,16 +325,21 @@ class Exchange:
             self._connection.hang_up()
         self._connection.on_response_complete()
 
-    def put(self, data: bytes, chunk: bytes = b"", *, last: bool = False) -> None:
-        """Send a part of the body, whether or not the client is behind; each costs a system call.
+    @property
+    def chunked(self) -> bool:
+        """Whether its body goes out in chunks of HTTP/1.1."""
+        return self._chunked
 
-        `chunk` may hold the same bytes as one whole chunk of HTTP/1.1: they need not be framed anew then.
-        """
-        if chunk and self._chunked and not self._unsent:
-            self.sent += len(data)
-            if not self.gone:
-                self._connection.transport.write(chunk)
-            return
+    def pass_chunk(self, chunk: bytes, size: int) -> bool:
+        """Send `size` bytes as the whole chunk of HTTP/1.1 that they came in, once the head is sent; False if behind now."""
+        connection = self._connection
+        self.sent += size
+        if not self.gone:
+            connection.transport.write(chunk)
+        return not connection.flow.write_paused
+
+    def put(self, data: bytes, *, last: bool = False) -> None:
+        """Send a part of the body, whether or not the client is behind; each costs a system call."""
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:

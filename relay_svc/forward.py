@@ -7,7 +7,7 @@ silence.
 """
 
 from relay_svc import metrics, record
-from relay_svc.answers import Ending
+from relay_svc.answers import Ending, Passing
 from relay_svc.beginning import Begun
 from relay_svc.envelopes import event
 from relay_svc.errors import HttpRefusal, upstream_broken, upstream_timeout
@@ -28,6 +28,8 @@ class Forward:
         self._begun, self._watch = begun, begun.watch
         self.events = begun.events
         """Whether it is an event stream."""
+        self._passing: Passing | None = None
+        """What watches whole chunks, where they may go to the client as they are."""
         begun.attempt.streamed = self.events
 
     async def run(self) -> Result:
@@ -39,6 +41,8 @@ class Forward:
         if begun.ending is not None:
             return await self._end(begun.given, begun.ending)
         await self._exchange.write(begun.given)
+        if self._exchange.chunked and isinstance(self._watch, Passing):
+            self._passing = self._watch
         last, fault = b"", None
         try:
             if not self._watch.over:
@@ -47,11 +51,17 @@ class Forward:
             fault = failure
         return await self._end(last, self._watch.end(clean=fault is None), fault)
 
-    def take(self, data: bytes, chunk: bytes = b"") -> bool:
-        """Pass on what came; as the chunk that it came in, when nothing of it changes."""
-        given = self._watch.feed(data)
-        self._exchange.put(given, chunk if given is data else b"")
+    def take(self, data: bytes) -> bool:
+        """Pass on what came."""
+        self._exchange.put(self._watch.feed(data))
         return not (self._exchange.behind or self._watch.over)
+
+    def take_chunk(self, chunk: bytes, start: int) -> bool:
+        """Pass on what came as the chunk that it came in, when nothing of it changes."""
+        passing = self._passing
+        if passing is None or not passing.passes(chunk, start):
+            return self.take(chunk[start:-2])
+        return self._exchange.pass_chunk(chunk, len(chunk) - start - 2)
 
     async def ready(self) -> bool:
         """Wait for the client. Raises ClientStalled."""

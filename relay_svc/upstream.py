@@ -94,11 +94,12 @@ class UpstreamRequest(Unshown, frozen=True):
 class Sink(Protocol):
     """Where the bytes of an answer go as they come."""
 
-    def take(self, data: bytes, chunk: bytes = b"") -> bool:
-        """Take bytes; False when no more should be given before `ready`.
+    def take(self, data: bytes) -> bool:
+        """Take bytes; False when no more should be given before `ready`."""
+        ...
 
-        `chunk` holds the same bytes as one whole chunk of HTTP/1.1, where they came so.
-        """
+    def take_chunk(self, chunk: bytes, start: int) -> bool:
+        """Take the bytes `chunk[start:-2]` in the one whole chunk of HTTP/1.1 that they came in; the same as `take`."""
         ...
 
     async def ready(self) -> bool:

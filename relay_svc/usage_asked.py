@@ -13,7 +13,7 @@ import msgspec
 _ASKED: Final = b'"stream_options":{"include_usage":true},'
 _MENTION: Final = b'"stream_options"'
 _BOUNDARY: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-USAGE: Final = b'"usage"'
+_USAGE: Final = b'"usage"'
 _NO_CHOICES: Final = re.compile(rb'"choices"[ \t]*:[ \t]*\[[ \t]*\]')
 
 
@@ -53,9 +53,14 @@ def _spliced(body: bytes) -> bytes:
     return b"".join((body[:start], _ASKED[:-1] if empty else _ASKED, body[start:]))
 
 
+def hides(events: bytes) -> bool:
+    """Tell whether something may be to hide: every chunk may mention usage, but few have no choices."""
+    return _USAGE in events and _NO_CHOICES.search(events) is not None
+
+
 def without_usage(events: bytes) -> bytes:
     """Hide the chunk that tells tokens and nothing else; takes whole events, as `answers.EventStream` has them."""
-    if USAGE not in events or not _NO_CHOICES.search(events):  # nearly always
+    if not hides(events):  # nearly always
         return events
     kept: list[bytes] = []
     start = 0
@@ -69,7 +74,7 @@ def without_usage(events: bytes) -> bytes:
 
 
 def _only_tells_usage(event: bytes) -> bool:
-    if USAGE not in event:
+    if _USAGE not in event:
         return False
     lines = event.strip().splitlines()
     if len(lines) != 1 or not lines[0].startswith(b"data:"):

@@ -7,7 +7,7 @@ no redirects, no cookies, no decoding.
 
 import asyncio
 import ssl
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from relay_svc.upstream import BrokenAnswer, ConnectFailed, UpstreamAnswer, UpstreamRequest
@@ -41,7 +41,7 @@ class Http1Upstream:
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Send a request; again, once, when its pooled connection turned out to have been closed before any answer."""
         limits, body = request.limits, request.body
-        total = asyncio.get_running_loop().time() + limits.total
+        total = self._loop.time() + limits.total
         try:
             target = self._target(request.url) if request.method == "POST" else Target(request.url, request.method)
             head = target.head(request.headers, len(body) if request.coming is None else request.length)
@@ -56,6 +56,11 @@ class Http1Upstream:
                 raise BrokenAnswer("the connection ended before the answer") from None
         connection = await pool.connection(origin, limits.connect, total, fresh=True)
         return await exchange(connection, head, body, limits, total, request.coming)
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop, looked up once: Python 3.11 asks the kernel for the process id each time."""
+        return asyncio.get_running_loop()
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         "_held",
         "_idle",
         "_keeper",
+        "_sated",
         "_sink",
         "_timer",
         "_timer_at",
@@ -73,7 +74,7 @@ class Connection(asyncio.Protocol):
         """Whether the exchange's request has been handed to the transport to its end."""
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
-        self._busy = self._held = False
+        self._busy = self._held = self._sated = False
         self._sink: Sink | None = None
         self._idle = self._total = 0.0
         self._waiter: asyncio.Future[None] | None = None
@@ -102,25 +103,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read; what comes unasked ends the connection."""
-        reader = self.reader
+        reader, sink = self.reader, self._sink
+        if sink is not None and (start := reader.whole_chunk(data)):
+            self._give(sink, data, start)
+            return
         if reader.complete or not self._busy:
             self.abort()
-            return
-        waiter = self._waiter
-        sink = self._sink if waiter is not None and not waiter.done() else None
-        if sink is not None and (held := reader.whole_chunk(data)):
-            self._give(sink, held, data)
             return
         reader.feed(data)
         if sink is not None and not reader.over:
             if reader.unread:  # otherwise it was only what frames a part
-                self._give(sink, reader.take(), b"")
+                self._give(sink, reader.take())
             return
         if reader.unread > MOST_UNREAD and not self._held and self._transport is not None:
             self._held = True
             self._transport.pause_reading()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def eof_received(self) -> None:
         """End what is under way; a peer that will say no more is asked no more."""
@@ -177,10 +175,10 @@ class Connection(asyncio.Protocol):
         The time is over at `total`, or when no part came for `idle` seconds. Tells whether the sink would take more. Raises
         whatever the sink raises.
         """
-        self._sink, self._idle, self._total = sink, idle, total
+        self._sink, self._idle, self._total, self._sated = sink, idle, total, False
         try:
             await self.news(min(total, self.loop.time() + idle))
-            return self._sink is not None
+            return not self._sated
         finally:
             self._sink = None
 
@@ -218,18 +216,16 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ waiting
 
-    def _give(self, sink: Sink, data: bytes, chunk: bytes) -> None:
-        """Give the sink a part, and wake whoever waits if it takes no more."""
-        waiter = self._waiter
-        assert waiter is not None  # noqa: S101 - a sink is set only while somebody waits
+    def _give(self, sink: Sink, data: bytes, start: int = 0) -> None:
+        """Give the sink a part, which begins at `start` in its whole chunk, and wake whoever waits if it takes no more."""
         try:
-            if sink.take(data, chunk):
+            if sink.take_chunk(data, start) if start else sink.take(data):
                 self._deadline = min(self._total, self.loop.time() + self._idle)
                 return
         except Exception as fault:  # noqa: BLE001 - raised where the sink's owner waits
-            if not waiter.done():
-                waiter.set_exception(fault)
-        self._sink = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(fault)
+        self._sated = True
         self._wake()
 
     def poke(self) -> None:
@@ -237,6 +233,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _wake(self) -> None:
+        self._sink = None  # set only while somebody waits
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -254,4 +251,4 @@ class Connection(asyncio.Protocol):
             self._set_timer(self._deadline)
         else:
             self.late = True
-            waiter.set_result(None)
+            self._wake()

@@ -54,13 +54,17 @@ class Sink:
         self.full = False
         self.waits = 0
 
-    def take(self, data: bytes, chunk: bytes = b"") -> bool:
+    def take_chunk(self, chunk: bytes, start: int) -> bool:
+        """Keep what the one chunk holds."""
+        size, _, rest = chunk.partition(b"\r\n")
+        assert (start, int(size, 16)) == (len(size) + 2, len(rest) - 2)
+        assert rest.endswith(b"\r\n")
+        return self.take(chunk[start:-2])
+
+    def take(self, data: bytes) -> bool:
         """Keep it."""
         assert not self.full, "given more before it was ready"
         assert data
-        if chunk:  # one chunk, of exactly these bytes
-            size, _, rest = chunk.partition(b"\r\n")
-            assert (int(size, 16), rest) == (len(data), data + b"\r\n")
         self.got += data
         self.full = self._random.random() < self._refuses
         return not self.full
@@ -77,7 +81,7 @@ class Sink:
 class Faulty(Sink):
     """Raises at what it is given."""
 
-    def take(self, data: bytes, chunk: bytes = b"") -> bool:  # noqa: ARG002 - as a sink has it
+    def take(self, data: bytes) -> bool:  # noqa: ARG002 - as a sink has it
         """Raise."""
         raise ZeroDivisionError
 
@@ -85,9 +89,9 @@ class Faulty(Sink):
 class Sated(Sink):
     """Wants nothing after the first part."""
 
-    def take(self, data: bytes, chunk: bytes = b"") -> bool:
+    def take(self, data: bytes) -> bool:
         """Keep it."""
-        super().take(data, chunk)
+        super().take(data)
         return False
 
     async def ready(self) -> bool:
