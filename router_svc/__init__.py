@@ -5,3 +5,5 @@ Pure, deciding: `snapshot`, `shards`, `members`, `draft`, `rows`, `lineage`, `fo
 `cache`, `direct`, `scrub`, `disk`, `keeper`, `desk`. At the door: `service`, `wire`, `pick_stream`, `invalidation`, `status`.
 Noting: `journal`, `outcomes`, `metrics`, `news`; `keyring` opens channel keys.
 """
+
+import trunkline  # noqa: F401 - first of all: what gRPC reads when it is imported is set there

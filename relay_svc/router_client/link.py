@@ -16,8 +16,9 @@ import grpc
 
 from relay_svc import metrics
 from relay_svc.plan import Models
+from relay_svc.router_client.call import Call, CallEnded, Hear, Peer, open_call
 from relay_svc.router_client.outcomes import OutcomeStream
-from relay_svc.router_client.picks import Answer, PickStream, StreamBroke, picks_call
+from relay_svc.router_client.picks import Answer, PickStream, StreamBroke
 from relay_svc.router_client.wire import models_from, refused_from
 from trunkline.rpc import dial, read_error
 from trunkline.secret import Secret
@@ -28,8 +29,9 @@ from trunkline.v1 import router_pb2_grpc
 
 log = get_logger()
 
-_LOST: Final = (grpc.aio.AioRpcError, StreamBroke, TimeoutError, EOFError, asyncio.InvalidStateError)
+_LOST: Final = (grpc.aio.AioRpcError, CallEnded, TimeoutError, EOFError, asyncio.InvalidStateError)
 """How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
+_PICKS: Final = "/trunkline.v1.RouterService/PickChannels"
 BUSY: Final = 64
 """Picks in flight at which a router is busy, and another is asked as well."""
 _FIRST_PAUSE: Final = 0.05
@@ -159,11 +161,14 @@ class Link:
                 self._stand(standing)
 
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._picks.run(picks_call(dialled), opened))
+                tasks.create_task(self._picks.run(self._picks_call, opened))
                 tasks.create_task(self.outcomes.run(stub.ReportOutcomes(metadata=dialled.metadata)))
                 await self._watch(stub)  # here, not in a task: see `_heed_cancellation`
         finally:
             await dialled.channel.close()
+
+    async def _picks_call(self, hear: Hear) -> Call:
+        return await open_call(Peer(self.address, self._settings.token, self._settings.tls), _PICKS, hear)
 
     async def _watch(self, stub: Any) -> None:
         while True:
@@ -202,4 +207,6 @@ def _fault(group: BaseExceptionGroup[BaseException]) -> str:
         return _fault(first)
     if isinstance(first, grpc.aio.AioRpcError):
         return f"{first.code().name}: {first.details()}"
+    if isinstance(first, CallEnded):
+        return str(first)
     return type(first).__name__

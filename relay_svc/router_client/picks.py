@@ -6,16 +6,14 @@ asked elsewhere. How long a deferred pick may take is its asker's business.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Any, Final
-
-import grpc
+from typing import Any, Final, Protocol
 
 from relay_svc.deadlines import Deadlines
 from relay_svc.plan import Plan
 from relay_svc.router_client.wire import item_of, plan_from, refused_from
-from trunkline.rpc import Dialled, read_refusal
+from trunkline.rpc import read_refusal
 from trunkline.v1 import router_pb2 as pb
 
 MAX_BATCH: Final = 256
@@ -26,21 +24,29 @@ ROUTERS_LIMIT: Final = 2.0
 
 WELL_FILLED: Final = 32
 """Picks past which a larger message saves nothing more."""
-GATHER: Final = 0.0015
+GATHER: Final = 0.002
 """Seconds that picks are gathered before the next message, when the last one carried more than one."""
 LATE: Final = 0.1
 """Seconds for the answer to a message, which a router gives without waiting for anything."""
 
 
-def picks_call(dialled: Dialled) -> Any:
-    """Open the call that a stream goes over: as the generated stub does, but its messages are written as bytes."""
-    method = pb.DESCRIPTOR.services_by_name["RouterService"].methods_by_name["PickChannels"]
-    open_call = dialled.channel.stream_stream(
-        f"/{method.containing_service.full_name}/{method.name}",
-        request_serializer=bytes,
-        response_deserializer=pb.PickChannelsResponse.FromString,
-    )
-    return open_call(metadata=dialled.metadata)
+class PickCall(Protocol):
+    """The call that a stream goes over; messages are `PickChannelsRequest`s as bytes."""
+
+    ended: asyncio.Future[None]
+    """Fails when the call is over."""
+
+    def write(self, message: bytes) -> None:
+        """Send a message."""
+        ...
+
+    def cancel(self, why: str) -> None:
+        """End the call."""
+        ...
+
+
+Connect = Callable[[Callable[[bytes], None]], Awaitable[PickCall]]
+"""Opens a call whose messages (`PickChannelsResponse`s as bytes) are given to what it takes. Raises CallEnded."""
 
 
 class StreamBroke(Exception):  # noqa: N818 - a state: ask elsewhere
@@ -76,15 +82,18 @@ class PickStream:
         self._last = 0
         self._outbox: list[tuple[int, bytes]] = []
         self._waiting: dict[int, Answer] = {}
-        self._wake = asyncio.Event()
-        self._answered = asyncio.Event()
-        self._full = asyncio.Event()
+        self._call: PickCall | None = None
         self._broken = False
         self.degraded = False
         """Whether the last plan said that its router is."""
         self._asked_at = inf
         """When the message went out that is not answered yet."""
+        self._several = False
+        """Whether it holds more than one pick."""
+        self._next: asyncio.Handle | None = None
+        """What will send the next message; none is meant to be sent while one is on its way."""
         self._deadlines = Deadlines()
+        self._opened: Callable[[], None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -111,10 +120,11 @@ class PickStream:
         deadlines.begin(answer, deadline)
         outbox = self._outbox
         outbox.append((number, item_of(number, pick, None if time_limit == ROUTERS_LIMIT else time_limit)))
-        if len(outbox) == 1:
-            self._wake.set()
-        elif len(outbox) == WELL_FILLED:
-            self._full.set()
+        if self._asked_at == inf:
+            if self._next is None:
+                self._next = deadlines.loop.call_soon(self._send)  # with whatever else this turn of the loop asks
+            elif len(outbox) == WELL_FILLED:
+                self._send_soon()
         return answer
 
     def forget(self, number: int) -> Answer | None:
@@ -124,40 +134,54 @@ class PickStream:
             self._deadlines.met(answer)
         return answer
 
-    async def run(self, call: Any, opened: Callable[[], None]) -> None:
+    async def run(self, connect: Connect, opened: Callable[[], None]) -> None:
         """Carry picks over a call until it breaks; `opened` is called once the router has answered a first, empty message.
 
-        Always ends by raising: StreamBroke, TimeoutError, a gRPC error or cancellation, alone or in a group.
+        Always ends by raising: StreamBroke, CallEnded or cancellation.
         """
+        self._opened = opened
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(call), name="read answers")
-                await self._exchange(call, [])
-                opened()
-                await self._write(call)
+            self._call = call = await connect(self._hear)
+            self._ask(b"")
+            await call.ended
         finally:
-            call.cancel()
-            self._broken = True
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(StreamBroke())
+            self._break("no longer wanted")
 
-    async def _write(self, call: Any) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while batch := self._next_batch():
-                await self._exchange(call, batch)
-                if len(batch) > 1:  # under load, where the time is made up for by what it saves; one alone never waits
-                    await self._gather()
+    def cut(self) -> None:
+        """End the stream: a message went unanswered for too long."""
+        self._break("a message went unanswered")
 
-    async def _gather(self) -> None:
-        """Let more picks come, for a moment or until they fill a message well."""
-        if len(self._outbox) < WELL_FILLED:
-            self._full.clear()
-            late = self._deadlines.loop.call_later(GATHER, self._full.set)
-            await self._full.wait()
-            late.cancel()
+    def _break(self, why: str) -> None:
+        self._broken = True
+        self._deadlines.met(self)
+        if self._next is not None:
+            self._next.cancel()
+        if self._call is not None:
+            self._call.cancel(why)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(StreamBroke())
+
+    # ------------------------------------------------------------ messages
+
+    def _send_soon(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = self._deadlines.loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Send the next message, if there is something to ask."""
+        self._next = None
+        if batch := self._next_batch():
+            self._several = len(batch) > 1
+            self._ask(b"".join(batch))  # of one repeated field, a message is its items, one after another
+
+    def _ask(self, message: bytes) -> None:
+        deadlines = self._deadlines
+        self._asked_at = deadlines.loop.time()
+        deadlines.begin(self, self._asked_at + self._answer_limit)
+        assert self._call is not None  # noqa: S101 - nothing is asked before the call is open
+        self._call.write(message)
 
     def _next_batch(self) -> list[bytes]:
         while self._outbox:  # a batch whose askers have all given up must not hide those behind it
@@ -166,23 +190,33 @@ class PickStream:
                 return items
         return []
 
-    async def _exchange(self, call: Any, batch: list[bytes]) -> None:
-        self._answered.clear()
-        self._asked_at = self._deadlines.loop.time()
-        with self._deadlines.within(self._answer_limit):
-            await call.write(b"".join(batch))  # of one repeated field, a message is its items, one after another
-            await self._answered.wait()
+    def _hear(self, message: bytes) -> None:
+        response = pb.PickChannelsResponse.FromString(message)
+        for result in response.results:
+            answer = self.forget(result.id)
+            if answer is not None and not answer.done():
+                self._settle(answer, result)
+        if response.answers_request:
+            self._answered()
 
-    async def _read(self, call: Any) -> None:
-        while (response := await call.read()) is not grpc.aio.EOF:
-            for result in response.results:
-                answer = self.forget(result.id)
-                if answer is not None and not answer.done():
-                    self._settle(answer, result)
-            if response.answers_request:
-                self._asked_at = inf
-                self._answered.set()
-        raise StreamBroke
+    def _answered(self) -> None:
+        """Go on with the next message; under load, where that saves more time than it takes, more picks may come for it."""
+        self._asked_at = inf
+        self._deadlines.met(self)
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            opened()
+        if self._several:
+            self._next = self._deadlines.loop.call_soon(self._gather)  # when those who were answered have gone on
+        elif self._outbox:  # one alone never waits
+            self._send_soon()
+
+    def _gather(self) -> None:
+        """Let more picks come, for a moment or until they fill a message well."""
+        if len(self._outbox) < WELL_FILLED:
+            self._next = self._deadlines.loop.call_later(GATHER, self._send)
+        else:
+            self._send()
 
     def _settle(self, answer: Answer, result: pb.PickChannelsResponse.Result) -> None:
         try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from relay_svc.plan import Asked
+from relay_svc.router_client.call import CallEnded
 from relay_svc.router_client.picks import MAX_BATCH, ROUTERS_LIMIT, Answer, PickStream, StreamBroke
 from relay_svc.router_client.wire import pick_of
 from tests.harness.waiting import eventually_async, turns
@@ -27,25 +28,29 @@ class Call:
         """Begin with nothing."""
         self.written: list[list[int]] = []
         """The numbers of each message's picks."""
-        self._answers: asyncio.Queue[pb.PickChannelsResponse] = asyncio.Queue()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def write(self, message: bytes) -> None:
+    async def connect(self, hear: Callable[[bytes], None]) -> Call:
+        """Open it."""
+        self._hear = hear
+        return self
+
+    def write(self, message: bytes) -> None:
         """Keep it."""
         self.written.append([item.id for item in pb.PickChannelsRequest.FromString(message).items])
-
-    async def read(self) -> pb.PickChannelsResponse:
-        """Give the next answer."""
-        return await self._answers.get()
 
     def answer(self, *numbers: int) -> None:
         """Answer the message in flight, with a plan for each of these."""
         response = pb.PickChannelsResponse(answers_request=True)
         for number in numbers:
             response.results.add(id=number).plan.decision_id = f"d{number}"
-        self._answers.put_nowait(response)
+        self._hear(response.SerializeToString())
 
-    def cancel(self) -> None:
+    def cancel(self, why: str) -> None:
         """End it."""
+        if not self.ended.done():
+            self.ended.set_exception(CallEnded(why))
+            self.ended.exception()
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +59,7 @@ async def running(answer_limit: float = 5.0) -> AsyncIterator[tuple[PickStream, 
     unheard: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
     stream, call, opened = PickStream("r", answer_limit), Call(), asyncio.Event()
-    task = asyncio.get_running_loop().create_task(stream.run(call, opened.set))
+    task = asyncio.get_running_loop().create_task(stream.run(call.connect, opened.set))
     await turns()
     call.answer()
     await opened.wait()
