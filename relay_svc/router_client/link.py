@@ -32,7 +32,7 @@ log = get_logger()
 _LOST: Final = (grpc.aio.AioRpcError, CallEnded, TimeoutError, EOFError, asyncio.InvalidStateError)
 """How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
 _PICKS: Final = "/trunkline.v1.RouterService/PickChannels"
-BUSY: Final = 64
+BUSY: Final = 256
 """Picks in flight at which a router is busy, and another is asked as well."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0

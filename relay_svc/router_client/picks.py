@@ -22,7 +22,7 @@ MAX_BATCH: Final = 256
 ROUTERS_LIMIT: Final = 2.0
 """Seconds that a router takes to prove an answer unless told otherwise."""
 
-WELL_FILLED: Final = 32
+WELL_FILLED: Final = 64
 """Picks past which a larger message saves nothing more."""
 GATHER: Final = 0.002
 """Seconds that picks are gathered before the next message, when the last one carried more than one."""
