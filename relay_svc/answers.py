@@ -30,6 +30,8 @@ _ERROR: Final = re.compile(rb'(?:^|[\r\n])(?:event: ?error[\r\n]|data: ?\{\s*"er
 _FINISHED: Final = re.compile(rb'"(?:finish_reason|finishReason)"\s*:\s*"')
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\r\r")
+_WHOLE: Final = tuple(boundary + b"\r\n" for boundary in _BOUNDARIES)
+"""How a chunk of HTTP/1.1 ends whose last event is whole."""
 _LONGEST_BOUNDARY: Final = 3
 _DECODER: Final = json.JSONDecoder()
 
@@ -148,7 +150,7 @@ class EventStream:
 
     def passes(self, chunk: bytes, start: int) -> bool:  # noqa: ARG002 - what frames events may lie among them
         """As `PlainBody.passes`, if it is whole events and nothing is hidden: nearly always. Else it is still to be fed."""
-        if self._held or not chunk.endswith(b"\n\n\r\n") or (self._hides_usage and hides(chunk)):
+        if self._held or not chunk.endswith(_WHOLE) or (self._hides_usage and hides(chunk)):
             return False
         tail = self._tail
         tail.chunks.append(chunk)

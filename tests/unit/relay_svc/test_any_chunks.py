@@ -5,9 +5,12 @@ Law: nothing is raised, and the client is given the same events and the same end
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay_svc.answers import Passing
 from relay_svc.dialects import Dialect
 from relay_svc.dialects.sse import EventCutter
 from relay_svc.opening import Opening
@@ -30,14 +33,21 @@ def test_a_stream_that_passes_is_the_same_in_any_chunks(
     """Its events, its end, its tokens; read as its own format or as another."""
     stream = data.draw(torn(dialect))
 
-    def passed(*chunks: bytes) -> tuple[object, ...]:
+    def passed(*chunks: bytes, framed: bool = False) -> tuple[object, ...]:
         watched = watch(read_as, b"text/event-stream", b"", hides_usage=hides)
-        out = b"".join(map(watched.feed, chunks))
+        assert isinstance(watched, Passing)
+        out = b""
+        for chunk in filter(None, chunks):
+            frame = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+            out += chunk if framed and watched.passes(frame, frame.index(b"\n") + 1) else watched.feed(chunk)
         ending = watched.end(clean=clean)
         # Blank lines between events may be the last of one or the first of the next, where line ends are mixed.
         return EventCutter().feed(out + ending.rest), ending.whole, ending.told, watched.usage()
 
-    assert passed(*pieces(stream, cuts)) == passed(stream)
+    asked = passed(stream)
+    assert passed(*pieces(stream, cuts)) == asked
+    assert passed(*pieces(stream, cuts), framed=True) == asked
+    assert passed(*re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", stream), framed=True) == asked
 
 
 @given(st.sampled_from(list(Dialect)), CUTS, st.data())
