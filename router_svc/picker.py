@@ -120,7 +120,7 @@ def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | 
             if tier.weighted.count > ask.wanted:
                 plain = _of_many(snapshot.channels, ask, tier)
             else:  # a wildcard may lead to more
-                plain = None if routes.lengths else _of_one(snapshot.channels, model, route)
+                plain = None if routes.lengths else _of_few(snapshot.channels, ask, route)
             if plain is not None:
                 return Plan(snapshot.token, group, model, api_key_id, plain, ask.seed, ask.decision_id)
         found, matched = _Draw(snapshot.channels, ask, open_key, ask.seed, [], []).from_routes(routes)
@@ -210,16 +210,29 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
     return None if wanted else found
 
 
-def _of_one(channels: Shards[int, Channel], model: str, route: Route) -> list[Candidate] | None:
-    """Take the one channel of a route, if that has one key."""
-    tier = route.tiers[0]
-    if len(route.tiers) > 1 or tier.weighted.count != 1 or tier.weightless.count:
-        return None
-    channel = channels.get(tier.weighted.first)
-    if channel is None or (key := channel.sole) is None or key.opened is _UNTRIED or key.opened is _BROKEN:
-        return None
-    upstream = channel.upstream_model(model, model) if channel.upstreams else model
-    return [Candidate(channel, key, upstream, tier.priority)]
+def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Candidate] | None:
+    """Put in order, tier by tier and by weight, what a route has, where no tier has more than wanted and each has one key."""
+    model, wanted, state = ask.model, ask.wanted, ask.seed
+    found: list[Candidate] = []
+    for tier in route.tiers:
+        members = tier.weighted
+        if tier.weightless.count or members.children or members.count > wanted:
+            return None
+        rest, left = list(members.ids), members.total
+        weights = list(members.weights()) if len(rest) > 1 else [left]
+        while rest and len(found) < wanted:
+            state = (state * _FACTOR + _TERM) & _SEEDS
+            point, place = state * left >> 64, 0
+            while point >= weights[place]:
+                point -= weights[place]
+                place += 1
+            left -= weights.pop(place)
+            channel = channels.get(rest.pop(place))
+            if channel is None or (key := channel.sole) is None or key.opened is _UNTRIED or key.opened is _BROKEN:
+                return None
+            upstream = channel.upstream_model(model, model) if channel.upstreams else model
+            found.append(Candidate(channel, key, upstream, tier.priority))
+    return found
 
 
 class _Draw(Struct, gc=False):

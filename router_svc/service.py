@@ -125,9 +125,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         async def take(message: router_pb2.ReportOutcomesRequest, _tasks: asyncio.TaskGroup) -> None:
             if len(message.outcomes) > MOST_OUTCOMES:
                 raise InvalidFields([FieldFault("outcomes", f"are more than {MOST_OUTCOMES}")])
-            take_one, name = self._parts.outcomes.take, wire.result_name
-            for outcome in message.outcomes:
-                take_one(outcome.channel_id, name(outcome.result), outcome.http_status)
+            for (channel_id, result, http_status), times in wire.outcomes_of(message).items():
+                self._parts.outcomes.take(channel_id, wire.result_name(result), http_status, times)
             await context.write(router_pb2.ReportOutcomesResponse(accepted=len(message.outcomes)))
 
         await take_each(request_iterator, take, self._parts.drain, context.done)

@@ -192,6 +192,15 @@ _RESULTS: Final = {
 }
 
 
+def outcomes_of(message: router_pb2.ReportOutcomesRequest) -> dict[tuple[int, int, int], int]:
+    """Count the outcomes of each channel, result and HTTP status; what came last stands last."""
+    counts: dict[tuple[int, int, int], int] = {}
+    for outcome in message.outcomes:
+        what = (outcome.channel_id, outcome.result, outcome.http_status)
+        counts[what] = counts.pop(what, 0) + 1
+    return counts
+
+
 def result_name(result: int) -> str:
     """Name an outcome's result; one that only newer relays know is `UNKNOWN`."""
     return _RESULTS.get(result, "UNKNOWN")
