@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct, structs
 from prometheus_client import Counter
@@ -45,7 +45,7 @@ _HASTE: Final = 0.1  # seconds that a pick waits for a database that just failed
 _PACE: Final = 0.05  # seconds until picks are read for again when no read settled any
 
 
-class Decided(NamedTuple):
+class Decided(Struct, frozen=True, gc=False):
     """A decision, and the snapshot that made it (None when there was none)."""
 
     decision: Decision
@@ -55,8 +55,8 @@ class Decided(NamedTuple):
 class Request(Struct, frozen=True, gc=False):
     """One pick as it came."""
 
-    id: int
-    """On its stream; 0 for a call of its own."""
+    mark: bytes
+    """Its id, as its stream writes it; empty for a call of its own."""
     ask: Ask
     min_token: Token | None
     deadline: float
@@ -91,12 +91,14 @@ class Desk:
             return Decided(NotReady(), None)
         if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
-        if self._cache.confirmed < arrival and hopeless(snapshot, request.ask):
-            return None  # to make a refusal that may not be said yet costs more than a plan
-        decision = self._negatives.decide(snapshot, request.ask, self._cache.time(), self._open_key)
+        now = self._cache.time()
+        decision = self._negatives.quickly(snapshot, request.ask, now, self._open_key)
         if isinstance(decision, Plan):
             return Decided(decision, snapshot)
-        if self._cache.confirmed < arrival:
+        unproven = self._cache.confirmed < arrival
+        if decision is None and not (unproven and hopeless(snapshot, request.ask)):
+            decision = self._negatives.refuse(snapshot, request.ask, now)
+        if decision is None or unproven:  # to make a refusal that may not be said yet costs more than a plan
             return None
         honest = undoubted(snapshot, request.ask, decision)
         return Decided(honest, snapshot) if honest is decision or self._direct is None else None

@@ -27,11 +27,15 @@ class Journal:
         self._revision = -1
         self._told: set[tuple[str, str]] = set()
 
+    def plans(self, count: int) -> None:
+        """Note plans."""
+        metrics.PICKS.add(count, "plan")
+
     def note(self, ask: Ask, decided: Decided) -> None:
         """Note one decision."""
         decision = decided.decision
         if isinstance(decision, Plan):
-            metrics.PICKS.count("plan")
+            self.plans(1)
             return
         metrics.PICKS.count(decision.reason)
         if isinstance(decision, NoChannel) and decided.snapshot is not None:

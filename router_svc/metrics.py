@@ -28,8 +28,12 @@ class BulkCounter(Collector):
 
     def count(self, *labels: object) -> None:
         """Count one; labels are made text when they are read."""
+        self.add(1, *labels)
+
+    def add(self, times: int, *labels: object) -> None:
+        """Count so many."""
         counts = self._counts
-        counts[labels] = counts.get(labels, 0) + 1
+        counts[labels] = counts.get(labels, 0) + times
 
     def describe(self) -> Iterator[CounterMetricFamily]:
         """Name the metric."""

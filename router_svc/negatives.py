@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from weakref import ref
 
-from router_svc.picker import Ask, Decision, OpenKey, decide
+from router_svc.picker import Ask, Decision, OpenKey, find, refusal
 from router_svc.snapshot import Snapshot
 from trunkline.errors import ApiKeyUnknown, ModelNotInGroup, ModelUnknown, NoChannel, Refused
 
@@ -31,17 +31,28 @@ class Negatives:
 
     def decide(self, snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
         """Decide as the picker does."""
-        if self._of() is not snapshot:
-            self._of = ref(snapshot)
-            self._known.clear()
-        elif self._known and (known := self._known.get((ask.key_hash, ask.group, ask.model))) is not None:
-            return known
-        decision = decide(snapshot, ask, now, open_key)
-        if isinstance(decision, Refused) and _lasts(snapshot, ask, decision):
+        return self.quickly(snapshot, ask, now, open_key) or self.refuse(snapshot, ask, now)
+
+    def quickly(self, snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision | None:
+        """Give a plan, or the refusal that is remembered; None when there is no plan and why is yet to be told."""
+        if self._known:
+            if self._of() is not snapshot:
+                self._known.clear()
+            elif (known := self._known.get((ask.key_hash, ask.group, ask.model))) is not None:
+                return known
+        return find(snapshot, ask, now, open_key)
+
+    def refuse(self, snapshot: Snapshot, ask: Ask, now: float) -> Refused:
+        """Tell why there is no plan, and remember it if it lasts."""
+        refused = refusal(snapshot, ask, now)
+        if _lasts(snapshot, ask, refused):
+            if self._of() is not snapshot:
+                self._of = ref(snapshot)
+                self._known.clear()
             if len(self._known) >= MOST:
                 self._known.popitem(last=False)
-            self._known[ask.key_hash, ask.group, ask.model] = decision
-        return decision
+            self._known[ask.key_hash, ask.group, ask.model] = refused
+        return refused
 
 
 def hopeless(snapshot: Snapshot, ask: Ask) -> bool:

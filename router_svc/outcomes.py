@@ -35,12 +35,12 @@ class Outcomes:
         self._records: OrderedDict[int, ChannelRecord] = OrderedDict()
         self._named: set[int] = set()
 
-    def take(self, channel_id: int, result: str, http_status: int) -> None:
-        """Take one outcome; `result` is its name, such as `SUCCESS`."""
+    def take(self, channel_id: int, result: str, http_status: int, times: int = 1) -> None:
+        """Take an outcome that came so many times; `result` is its name, such as `SUCCESS`."""
         named = self._named
         if channel_id not in named and len(named) < NAMED:
             named.add(channel_id)
-        metrics.OUTCOMES.count(channel_id if channel_id in named else _OTHERS, result)
+        metrics.OUTCOMES.add(times, channel_id if channel_id in named else _OTHERS, result)
         record = self._records.get(channel_id)
         if record is None:
             record = self._records[channel_id] = ChannelRecord()
@@ -48,8 +48,10 @@ class Outcomes:
                 self._records.popitem(last=False)
         else:
             self._records.move_to_end(channel_id)
-        record.successes += result == "SUCCESS"
-        record.failures += result != "SUCCESS"
+        if result == "SUCCESS":
+            record.successes += times
+        else:
+            record.failures += times
         record.last_result, record.last_http_status = result, http_status
 
     def of(self, channel_id: int) -> ChannelRecord | None:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from router_svc import metrics, wire
-from router_svc.desk import SHARE, TIME_LIMIT, Decided, Desk, Request
+from router_svc import metrics
+from router_svc.desk import SHARE, Decided, Desk, Request
 from router_svc.journal import Journal
+from router_svc.pick_reader import PickReader, id_of
 from router_svc.picker import Plan
 from router_svc.plan_writer import PlanWriter
 from router_svc.turns import Turns
+from router_svc.wire import Asked, Asks
 from trunkline.errors import FieldFault, InvalidFields, Unverified
 from trunkline.v1 import router_pb2
 
@@ -27,6 +29,14 @@ _TOGETHER: Final = 128
 """Refusals that wait for each other until they travel in one message: a message costs as much as a dozen of them."""
 _FULL: Final = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
 
+
+def _slot(deferred: list[int]) -> bytes:
+    return router_pb2.PickChannelsResponse(answers_request=True, deferred_ids=deferred).SerializeToString()
+
+
+_SLOT: Final = _slot([])
+"""What frees the slot when nothing waits, as nearly always."""
+
 Send = Callable[[bytes], Awaitable[None]]
 """Takes a `PickChannelsResponse` as the bytes that travel."""
 
@@ -34,59 +44,63 @@ Send = Callable[[bytes], Awaitable[None]]
 class PickStream:
     """The state of one stream."""
 
-    def __init__(self, desk: Desk, asks: wire.Asks, journal: Journal, writer: PlanWriter, send: Send) -> None:
+    def __init__(self, desk: Desk, asks: Asks, journal: Journal, writer: PlanWriter, send: Send) -> None:
         """Take what decides, what reads picks and notes decisions, what writes plans, and where answers go."""
         self._desk, self._asks, self._journal = desk, asks, journal
-        self._writer = writer
+        self._reader, self._writer = PickReader(asks.read_item), writer
         self._send = send
         self._sending = asyncio.Lock()
         self._deferred = 0
 
-    async def take(self, message: router_pb2.PickChannelsRequest, tasks: asyncio.TaskGroup) -> None:
+    async def take(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
         """Answer one message; what must wait goes on in a task."""
         arrival = time.monotonic()
-        items = message.items
-        if len(items) > MOST_PICKS:
+        picks = self._reader.read(message)
+        if len(picks) > MOST_PICKS:
             raise InvalidFields([FieldFault("items", f"are more than {MOST_PICKS}")])
         self._writer.begin()
         results: list[bytes] = []
         waiting: list[Request] = []
         turns = Turns(time.monotonic, SHARE)
-        for item in items:
+        plans = 0
+        for mark, asked in picks:
             if turns.over():
                 await turns.end()
                 self._writer.begin()  # the lease may have ended in that turn
-            self._take(item, arrival, results, waiting)
+            plans += self._take(mark, asked, arrival, results, waiting)
+        if plans:
+            self._journal.plans(plans)
         if results:
             metrics.PICK_SECONDS.observe(time.monotonic() - arrival, len(results))
-        deferred = [request.id for request in waiting]
-        slot = router_pb2.PickChannelsResponse(answers_request=True, deferred_ids=deferred)
-        await self._write([*results, slot.SerializeToString()])
+        results.append(_slot([id_of(request.mark) for request in waiting]) if waiting else _SLOT)
+        await self._write(results)
         if waiting:
             self._deferred += len(waiting)
             tasks.create_task(self._settle(waiting, arrival), name="deferred picks")
             await self._desk.make_way()  # the next message of a storm is read when others had their turns
 
     def _take(
-        self, item: router_pb2.PickChannelsRequest.Item, arrival: float, results: list[bytes], waiting: list[Request]
-    ) -> None:
-        """Answer one pick, or put it with those that must wait; one that cannot be read is answered by its faults."""
-        pick = item.pick
-        try:
-            ask = self._asks.ask(pick)
-        except InvalidFields as refused:
-            results.append(self._writer.result(item.id, refused))
-            return
-        limit = wire.time_limit_of(item.time_limit, None) if item.HasField("time_limit") else TIME_LIMIT
-        token = wire.token_of(pick.min_token) if pick.HasField("min_token") else None
-        request = Request(item.id, ask, token, arrival + limit)
+        self, mark: bytes, asked: Asked | InvalidFields, arrival: float, results: list[bytes], waiting: list[Request]
+    ) -> bool:
+        """Answer one pick, or put it with those that must wait; tell whether it got a plan, which is yet to be noted.
+
+        One that cannot be read is answered by its faults.
+        """
+        if isinstance(asked, InvalidFields):
+            results.append(self._writer.result(mark, asked))
+            return False
+        request = Request(mark, self._asks.fresh(asked), asked.min_token, arrival + asked.time_limit)
         decided = self._desk.at_once(request, arrival)
+        if decided is not None and isinstance(decided.decision, Plan):
+            results.append(self._writer.result(mark, decided.decision))
+            return True
         if decided is not None:
             results.append(self._answer(request, decided))
         elif self._deferred + len(waiting) >= MOST_DEFERRED:
             results.append(self._answer(request, Decided(_FULL, None)))
         else:
             waiting.append(request)
+        return False
 
     async def _settle(self, waiting: list[Request], arrival: float) -> None:
         """Answer deferred picks: those decided in the same turn go in one message."""
@@ -117,7 +131,7 @@ class PickStream:
 
     def _answer(self, request: Request, decided: Decided) -> bytes:
         self._journal.note(request.ask, decided)
-        return self._writer.result(request.id, decided.decision)
+        return self._writer.result(request.mark, decided.decision)
 
     async def _write(self, parts: list[bytes]) -> None:
         """Send a message whose parts are messages themselves: protobuf reads them as one."""

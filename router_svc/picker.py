@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from router_svc.members import Members
-from router_svc.routes import Route
+from router_svc.routes import Route, Tier
 from router_svc.shards import Shards
 from router_svc.snapshot import ApiKey, Channel, ChannelKey, GroupRoutes, Seal, Snapshot, Token
 from trunkline.errors import (
@@ -93,34 +93,53 @@ Decision = Plan | Refused
 
 def decide(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Decision:
     """Pick channels, or tell why there is none; `now` is in seconds since the epoch."""
+    return find(snapshot, ask, now, open_key) or refusal(snapshot, ask, now)
+
+
+def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | None:
+    """Pick channels; None when there is no plan. To tell why costs more than a plan, so it is done by itself."""
     groups: tuple[str, ...]
     api_key_id, model, key_hash = 0, ask.model, ask.key_hash
     if key_hash is None:
         groups = (ask.group,)
     else:
         api_key = snapshot.api_keys_by_hash.get(key_hash)
-        if api_key is None:
-            return ApiKeyUnknown(revision=snapshot.token.revision)
-        if not api_key.plain and (refusal := refused_by(snapshot, api_key, model, ask.address, now)) is not None:
-            return refusal
+        if api_key is None or not (api_key.plain or refused_by(snapshot, api_key, model, ask.address, now) is None):
+            return None
         groups, api_key_id = api_key.groups, api_key.id
     for group in groups:
         routes = snapshot.routes.get(group)
         if routes is None:
             continue
-        found: list[Candidate] = []
         route = routes.exact.get(model)
-        if route is not None and route.tiers and not ask.required:
+        if route is None and not routes.lengths:
+            continue
+        if route is not None and route.tiers and not (ask.required or ask.excluded):
             # Nearly every pick ends here. One that does not is begun anew by `_Draw`, whose first steps are the same.
-            past = dict.fromkeys(ask.excluded) if ask.excluded else {}
             tier = route.tiers[0]
-            _from_plain(snapshot.channels, ask, model, tier.weighted, tier.priority, past, found, ask.seed)
-        if len(found) == ask.wanted:
-            return Plan(snapshot.token, group, model, api_key_id, found, ask.seed, ask.decision_id)
+            if tier.weighted.count > ask.wanted:
+                plain = _of_many(snapshot.channels, ask, tier)
+            else:  # a wildcard may lead to more
+                plain = None if routes.lengths else _of_few(snapshot.channels, ask, route)
+            if plain is not None:
+                return Plan(snapshot.token, group, model, api_key_id, plain, ask.seed, ask.decision_id)
         found, matched = _Draw(snapshot.channels, ask, open_key, ask.seed, [], []).from_routes(routes)
         if found:
             return Plan(snapshot.token, group, matched, api_key_id, found, ask.seed, ask.decision_id)
-    return no_plan(snapshot, groups, model)
+    return None
+
+
+def refusal(snapshot: Snapshot, ask: Ask, now: float) -> Refused:
+    """Tell why there is no plan for what `find` found none."""
+    groups: tuple[str, ...] = (ask.group,)
+    if ask.key_hash is not None:
+        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        if api_key is None:
+            return ApiKeyUnknown(revision=snapshot.token.revision)
+        if (refused := refused_by(snapshot, api_key, ask.model, ask.address, now)) is not None:
+            return refused
+        groups = api_key.groups
+    return no_plan(snapshot, groups, ask.model)
 
 
 def refused_by(snapshot: Snapshot, api_key: ApiKey, model: str | None, address: str, now: float) -> Refused | None:
@@ -151,26 +170,17 @@ def no_plan(snapshot: Snapshot, groups: tuple[str, ...], model: str) -> Refused:
     return ModelUnknown(model=model, revision=revision)
 
 
-def _from_plain(  # noqa: PLR0913, PLR0917 - an object to hold these would cost a tenth of a pick
-    channels: Shards[int, Channel],
-    ask: Ask,
-    declared: str,
-    members: Members,
-    priority: int,
-    past: dict[int, None],
-    found: list[Candidate],
-    state: int,
-) -> tuple[int, int | None]:
-    """Draw by weight, and draw again what was drawn before, from a set of more members than wanted while that goes well.
+def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candidate] | None:
+    """Draw by weight from a tier of more channels than wanted; what was drawn before is drawn again.
 
-    Gives the generator's state, and the channel at which it stopped since its key is not open yet (or it has none); None
-    when the plan is full or this no longer goes well. `Members.drawn` and the choice of a key are written out here, since
-    calls are what a pick consists of.
+    `Members.drawn` and the look-up of a channel are written out, since calls are what a pick consists of.
     """
-    model, wanted, total = ask.model, ask.wanted, members.total
+    model, wanted, members, priority = ask.model, ask.wanted, tier.weighted, tier.priority
+    found: list[Candidate] = []
+    past: list[int] = []
+    state, total, misses = ask.seed, members.total, _MISSES
     shards, mask = channels.parts, channels.mask
-    misses = _MISSES if members.count > wanted else 0
-    while misses:
+    while wanted and misses:
         state = (state * _FACTOR + _TERM) & _SEEDS
         point = state * total >> 64
         node = members
@@ -184,23 +194,45 @@ def _from_plain(  # noqa: PLR0913, PLR0917 - an object to hold these would cost 
         if channel_id in past:
             misses -= 1
             continue
-        past[channel_id] = None
+        past.append(channel_id)
         channel = shards[channel_id & mask].get(channel_id)
         if channel is None or not (usable := channel.usable):
-            return state, channel_id
-        after, key = state, usable[0]
-        if (keys := len(usable)) > 1:
-            after = (state * _FACTOR + _TERM) & _SEEDS
-            key = usable[after * keys >> 64]
+            return None
+        if (key := channel.sole) is None:
+            state = (state * _FACTOR + _TERM) & _SEEDS
+            key = usable[state * len(usable) >> 64]
         opened = key.opened
         if opened is _UNTRIED or opened is _BROKEN:
-            return state, channel_id
-        state = after
-        upstream = channel.upstream_model(declared, model) if channel.upstreams else model
+            return None
+        upstream = channel.upstream_model(model, model) if channel.upstreams else model
         found.append(Candidate(channel, key, upstream, priority))
-        if len(found) == wanted:
-            break
-    return state, None
+        wanted -= 1
+    return None if wanted else found
+
+
+def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Candidate] | None:
+    """Put in order, tier by tier and by weight, what a route has, where no tier has more than wanted and each has one key."""
+    model, wanted, state = ask.model, ask.wanted, ask.seed
+    found: list[Candidate] = []
+    for tier in route.tiers:
+        members = tier.weighted
+        if tier.weightless.count or members.children or members.count > wanted:
+            return None
+        rest, left = list(members.ids), members.total
+        weights = list(members.weights()) if len(rest) > 1 else [left]
+        while rest and len(found) < wanted:
+            state = (state * _FACTOR + _TERM) & _SEEDS
+            point, place = state * left >> 64, 0
+            while point >= weights[place]:
+                point -= weights[place]
+                place += 1
+            left -= weights.pop(place)
+            channel = channels.get(rest.pop(place))
+            if channel is None or (key := channel.sole) is None or key.opened is _UNTRIED or key.opened is _BROKEN:
+                return None
+            upstream = channel.upstream_model(model, model) if channel.upstreams else model
+            found.append(Candidate(channel, key, upstream, tier.priority))
+    return found
 
 
 class _Draw(Struct, gc=False):
@@ -271,17 +303,19 @@ class _Draw(Struct, gc=False):
     def _from_members(self, declared: str, priority: int, members: Members) -> None:
         """Draw by weight without replacement: first by drawing again what was drawn before, then from what is left."""
         ask, found, past = self.ask, self.found, dict.fromkeys(self.ask.excluded)
-        for _ in range(0 if self.shadowing else _MISSES):
-            self.state, stopped_at = _from_plain(
-                self.channels, ask, declared, members, priority, past, found, self.state
-            )
-            if stopped_at is None:
-                break
-            self._add(stopped_at, declared, priority)
-            if len(found) == ask.wanted:
-                break
-        if len(found) < ask.wanted:
-            self._from_what_is_left(declared, priority, members, past)
+        misses = _MISSES if members.count > ask.wanted and not self.shadowing else 0
+        while misses:
+            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
+            channel_id = members.drawn(state * members.total >> 64)
+            if channel_id in past:
+                misses -= 1
+                continue
+            past[channel_id] = None
+            if not self._add(channel_id, declared, priority):
+                misses -= 1
+            elif len(found) == ask.wanted:
+                return
+        self._from_what_is_left(declared, priority, members, past)
 
     def _from_what_is_left(self, declared: str, priority: int, members: Members, past: Iterable[int]) -> None:
         """Draw by weight without replacement: a share that was taken is left out of the next draw."""

@@ -21,6 +21,7 @@ from trunkline.secret import Secret
 from trunkline.v1 import router_pb2
 
 _WRITTEN: Final = 32  # candidates kept of one channel key
+_SAID: Final = 256  # callers and models whose plans' common part is kept
 _DEFAULTS: Final = Timeouts()
 _RESPONSE: Final = router_pb2.PickChannelsResponse
 _RESULT: Final = _RESPONSE.Result
@@ -44,55 +45,73 @@ class PlanWriter:
         self._credentials = credentials
         self._trust = trust
         self._own = router_pb2.Plan()  # what a plan has of its own, written anew for each
-        self._trusted = self._said = b""
+        self._marks = router_pb2.Plan()
+        self._age = self._marks.snapshot_age
+        self._trusted = b""
         self._token = Token(-1, "")
+        self._said: dict[tuple[str, str, int], bytes] = {}
+        """What many plans of the state named by the token have in common."""
         self.begin()
 
     def begin(self) -> None:
         """Begin a message: its plans are as trusted as the router is now."""
         degraded, age = self._trust()
-        self._trusted = router_pb2.Plan(degraded=degraded, snapshot_age=duration_message(age)).SerializeToString()
+        self._marks.degraded = degraded
+        self._age.seconds, self._age.nanos = divmod(round(age * 1e9), 10**9)
+        self._trusted = self._marks.SerializeToString()
 
-    def result(self, result_id: int, decision: Plan | Refused) -> bytes:
-        """Write a decision as one result of a `PickChannelsResponse`: a part of such a message."""
-        tag, answer = (
-            (_REFUSAL_TAG, _refusal(decision)) if isinstance(decision, Refused) else (_PLAN_TAG, self.plan(decision))
-        )
-        body = b"".join((_RESULT(id=result_id).SerializeToString(), tag, _varint(len(answer)), answer))
-        return b"".join((_RESULTS_TAG, _varint(len(body)), body))
+    def result(self, mark: bytes, decision: Plan | Refused) -> bytes:
+        """Write a decision as one result of a `PickChannelsResponse`: a part of such a message, marked by its pick's id."""
+        if isinstance(decision, Refused):
+            tag, answer = _REFUSAL_TAG, _refusal(decision)
+        else:
+            tag, answer = _PLAN_TAG, self.plan(decision)
+        size = _varint(len(answer))
+        body = len(mark) + len(tag) + len(size) + len(answer)
+        return b"".join((_RESULTS_TAG, _varint(body), mark, tag, size, answer))
 
     def plan(self, plan: Plan) -> bytes:
         """Write a plan."""
-        if plan.token is not self._token:
-            self._token = plan.token
-            self._said = router_pb2.Plan(token=token_message(plan.token)).SerializeToString()
-        own = self._own
+        own, credentials = self._own, self._credentials
         own.decision_id = plan.decision_id
         own.seed = plan.seed
-        own.group = plan.group
-        own.matched_model = plan.matched_model
-        own.api_key_id = plan.api_key_id
-        return b"".join((own.SerializeToString(), self._said, self._trusted, *map(self._candidate, plan.candidates)))
+        parts = [own.SerializeToString(), self._common(plan), self._trusted]
+        for candidate in plan.candidates:
+            kept = candidate.key.written if candidate.key is not None else None
+            part = kept.get((candidate.priority, candidate.upstream_model, credentials)) if kept is not None else None
+            parts.append(part or self._candidate(candidate))
+        return b"".join(parts)
 
     def message(self, plan: Plan) -> router_pb2.Plan:
         """Write a plan into a message of its own."""
         self.begin()
         return router_pb2.Plan.FromString(self.plan(plan))
 
+    def _common(self, plan: Plan) -> bytes:
+        """Write what a plan has in common with others of its caller, model and state."""
+        if plan.token is not self._token:
+            self._token = plan.token
+            self._said.clear()
+        name = (plan.group, plan.matched_model, plan.api_key_id)
+        said = self._said.get(name)
+        if said is None:
+            if len(self._said) >= _SAID:
+                self._said.clear()
+            common = router_pb2.Plan(token=token_message(plan.token), group=plan.group)
+            common.matched_model, common.api_key_id = plan.matched_model, plan.api_key_id
+            said = self._said[name] = common.SerializeToString()
+        return said
+
     def _candidate(self, candidate: Candidate) -> bytes:
         """Write a candidate as a part of its plan: the same bytes as long as its channel's version lives."""
-        key = candidate.key
-        if key is None:
-            return _written(candidate, credentials=self._credentials)
-        name = (candidate.priority, candidate.upstream_model, self._credentials)
-        kept = key.written
-        if kept is None:
-            kept = key.written = {}
-        part = kept.get(name)
-        if part is None:
-            if len(kept) >= _WRITTEN:  # a wildcard may be asked for under endlessly many names
+        part = _written(candidate, credentials=self._credentials)
+        if (key := candidate.key) is not None:
+            kept = key.written
+            if kept is None:
+                kept = key.written = {}
+            elif len(kept) >= _WRITTEN:  # a wildcard may be asked for under endlessly many names
                 kept.clear()
-            part = kept[name] = _written(candidate, credentials=self._credentials)
+            kept[candidate.priority, candidate.upstream_model, self._credentials] = part
         return part
 
 
@@ -103,12 +122,16 @@ def _refusal(refused: Refused) -> bytes:
     return refused.written
 
 
+def _varint_of(number: int) -> bytes:
+    rest = number >> 7
+    return bytes((number & 127 | 128,)) + _varint_of(rest) if rest else bytes((number,))
+
+
+_VARINTS: Final = tuple(map(_varint_of, range(2_048)))  # the sizes of nearly all plans
+
+
 def _varint(number: int) -> bytes:
-    if number < 1 << 7:
-        return bytes((number,))
-    if number < 1 << 14:
-        return bytes((number & 127 | 128, number >> 7))
-    return bytes((number & 127 | 128,)) + _varint(number >> 7)
+    return _VARINTS[number] if number < len(_VARINTS) else _varint_of(number)
 
 
 def _written(candidate: Candidate, *, credentials: bool) -> bytes:

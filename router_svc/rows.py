@@ -133,6 +133,7 @@ class Reader:
             timeouts=self._share(_timeouts(row[11:15])),
             keys=keys,
             usable=keys if len(usable) == len(keys) else usable,
+            sole=usable[0] if len(usable) == 1 else None,
             models=self._share(tuple(self._share(model) for model, _ in models)),
             upstreams={model: name for model, name in models if name is not None and name != model} or _NO_UPSTREAMS,
             groups=self._names("groups", row[17]),

@@ -11,7 +11,7 @@ import msgspec
 
 from router_svc.snapshot import Channel, ChannelKey, Item, Shaping
 
-_BY_PARTS = ("keys", "usable", "shaping")
+_BY_PARTS = ("keys", "usable", "sole", "shaping")
 _plain = attrgetter(*(name for name in Channel.__struct_fields__ if name not in _BY_PARTS))
 
 
@@ -30,6 +30,8 @@ def _same_channel(held: Channel, read: Channel) -> bool:
         and _sealed(held.keys) == _sealed(read.keys)
         and _sealed(held.usable) == _sealed(read.usable)
         and all(key in held.keys for key in held.usable)
+        and (held.sole is None) == (read.sole is None)
+        and held.sole in (None, *held.usable)
         and (held.shaping is read.shaping or _content(held.shaping) == _content(read.shaping))
     )
 

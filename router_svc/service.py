@@ -69,12 +69,10 @@ class Parts:
 
 
 def serve_on(server: grpc.aio.Server, parts: Parts) -> None:
-    """Serve there. The answers of `PickChannels` are bytes already, so its handler replaces the generated one."""
+    """Serve there. The messages of `PickChannels` are bytes both ways, so its handler replaces the generated one."""
     service = RouterService(parts)
     router_pb2_grpc.add_RouterServiceServicer_to_server(service, server)
-    picks: Any = grpc.stream_stream_rpc_method_handler(
-        cast("Any", service.PickChannels), request_deserializer=router_pb2.PickChannelsRequest.FromString
-    )
+    picks: Any = grpc.stream_stream_rpc_method_handler(cast("Any", service.PickChannels))
     cast("Any", server).add_registered_method_handlers(_SERVICE.strip("/"), {"PickChannels": picks})
 
 
@@ -100,8 +98,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         credentials = auth.CREDENTIALS in caller().scopes
         return router_pb2.PickChannelResponse(plan=self._writer(credentials=credentials).message(decided.decision))
 
-    async def PickChannels(  # type: ignore[override]  # writes to the context instead of yielding
-        self, request_iterator: AsyncIterator[router_pb2.PickChannelsRequest], context: Context
+    async def PickChannels(  # type: ignore[override]  # takes bytes, and writes to the context instead of yielding
+        self, request_iterator: AsyncIterator[bytes], context: Context
     ) -> None:
         """Pick for a stream of messages."""
         credentials = auth.CREDENTIALS in caller().scopes
@@ -127,9 +125,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         async def take(message: router_pb2.ReportOutcomesRequest, _tasks: asyncio.TaskGroup) -> None:
             if len(message.outcomes) > MOST_OUTCOMES:
                 raise InvalidFields([FieldFault("outcomes", f"are more than {MOST_OUTCOMES}")])
-            take_one, name = self._parts.outcomes.take, wire.result_name
-            for outcome in message.outcomes:
-                take_one(outcome.channel_id, name(outcome.result), outcome.http_status)
+            for (channel_id, result, http_status), times in wire.outcomes_of(message).items():
+                self._parts.outcomes.take(channel_id, wire.result_name(result), http_status, times)
             await context.write(router_pb2.ReportOutcomesResponse(accepted=len(message.outcomes)))
 
         await take_each(request_iterator, take, self._parts.drain, context.done)
@@ -188,7 +185,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
     def _request(self, pick: router_pb2.Pick, arrival: float, limit: float) -> Request:
         if self._parts.drain.is_set():
             raise Draining
-        return Request(0, self._asks.ask(pick), wire.min_token_of(pick), arrival + limit)
+        asked = self._asks.read(pick, limit)
+        return Request(b"", self._asks.fresh(asked), asked.min_token, arrival + limit)
 
     async def _settled(self, pick: router_pb2.Pick, arrival: float, limit: float) -> Decided:
         request = self._request(pick, arrival, limit)

@@ -131,6 +131,8 @@ class Channel(Struct, frozen=True, gc=False, eq=False, kw_only=True):
     keys: tuple[ChannelKey, ...]
     usable: tuple[ChannelKey, ...]
     """The keys that are enabled."""
+    sole: ChannelKey | None = None
+    """The one key that is enabled; None when there are none or several."""
     models: tuple[str, ...]
     upstreams: Mapping[str, str]
     """What models are called at the upstream, where that differs."""

@@ -9,6 +9,7 @@ import uuid
 from typing import Final
 
 from google.protobuf import duration_pb2
+from msgspec import Struct
 
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.explain import Considered
@@ -26,6 +27,23 @@ MAX_EXCLUDED: Final = 1_024
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
+class Asked(Struct, frozen=True, gc=False):
+    """What a pick says, the same as long as its bytes are: an ask but for what each pick has of its own."""
+
+    model: str
+    key_hash: bytes | None
+    group: str
+    address: str
+    excluded: frozenset[int]
+    wanted: int
+    seed: int | None
+    """None when it is to be drawn."""
+    required: int
+    min_token: Token | None
+    time_limit: float
+    """Seconds."""
+
+
 class Asks:
     """Makes asks of picks: hashes API keys, draws seeds, numbers decisions."""
 
@@ -36,7 +54,29 @@ class Asks:
         self._numbers = itertools.count(1)
 
     def ask(self, pick: router_pb2.Pick) -> Ask:
-        """Read a pick. Raises InvalidFields with every fault."""
+        """Make an ask of a pick. Raises InvalidFields with every fault."""
+        return self.fresh(self.read(pick, TIME_LIMIT))
+
+    def fresh(self, asked: Asked) -> Ask:
+        """Make an ask of what a pick says: with a seed and a decision id of its own."""
+        return Ask(
+            asked.model,
+            asked.key_hash,
+            asked.group,
+            asked.address,
+            asked.excluded,
+            asked.wanted,
+            random.getrandbits(64) if asked.seed is None else asked.seed,
+            f"{self._prefix}-{next(self._numbers):x}",
+            asked.required,
+        )
+
+    def read_item(self, item: router_pb2.PickChannelsRequest.Item) -> Asked:
+        """Read a pick of a stream. Raises InvalidFields with every fault."""
+        return self.read(item.pick, time_limit_of(item.time_limit if item.HasField("time_limit") else None, None))
+
+    def read(self, pick: router_pb2.Pick, time_limit: float) -> Asked:
+        """Read a pick that may wait some seconds. Raises InvalidFields with every fault."""
         model, api_key, wanted = pick.model, pick.api_key, pick.max_candidates
         group = "" if api_key else pick.group
         excluded = frozenset(pick.excluded_channel_ids) or _NOBODY
@@ -50,16 +90,17 @@ class Asks:
             or pick.required_channel_id < 0
         ):
             raise InvalidFields(_faults(pick))
-        return Ask(
+        return Asked(
             model,
             self._hasher.hash(api_key) if api_key else None,
             group,
             pick.client_address,
             excluded,
             wanted or DEFAULT_CANDIDATES,
-            pick.seed if pick.HasField("seed") else random.getrandbits(64),
-            f"{self._prefix}-{next(self._numbers):x}",
+            pick.seed if pick.HasField("seed") else None,
             pick.required_channel_id,
+            min_token_of(pick),
+            time_limit,
         )
 
     def key_hash(self, api_key: str) -> bytes:
@@ -149,6 +190,15 @@ def state_message(state: State | str) -> router_pb2.RouterState.ValueType:
 _RESULTS: Final = {
     value.number: value.name.removeprefix("OUTCOME_RESULT_") for value in router_pb2.OutcomeResult.DESCRIPTOR.values
 }
+
+
+def outcomes_of(message: router_pb2.ReportOutcomesRequest) -> dict[tuple[int, int, int], int]:
+    """Count the outcomes of each channel, result and HTTP status; what came last stands last."""
+    counts: dict[tuple[int, int, int], int] = {}
+    for outcome in message.outcomes:
+        what = (outcome.channel_id, outcome.result, outcome.http_status)
+        counts[what] = counts.pop(what, 0) + 1
+    return counts
 
 
 def result_name(result: int) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.router.catalogs import API_KEY, EACH, GROUP, MODELS, PEPPER, built, channel_row, head_of, model
 from router_svc.draft import apply_delta
-from router_svc.picker import Ask, decide
+from router_svc.picker import Ask, find
 from router_svc.rows import Reader
 from router_svc.snapshot import Channel, ChannelKey, Head, Snapshot, Token
 from trunkline.secret import ApiKeyHasher, Secret
@@ -69,7 +69,7 @@ def _picks(snapshot: Snapshot, wanted: int) -> Callable[[], float]:
     def run() -> float:
         began = time.process_time()
         for ask in asks:
-            decide(snapshot, ask, 0.0, _open)
+            find(snapshot, ask, 0.0, _open)
         return (time.process_time() - began) / _PICKS * 1e6
 
     return run

@@ -110,7 +110,7 @@ class Witness:
     def answered(self, answer: Answer) -> None:
         """A router answered a pick."""
         self.answers.append(answer)
-        decision, snapshot = answer.decided
+        decision, snapshot = answer.decided.decision, answer.decided.snapshot
         late = answer.time - answer.arrival - answer.held_up
         if late > answer.request.deadline + _SLACK:
             self.accuse("picks are answered in time", f"{answer} took {late:.3f} s")

@@ -196,13 +196,13 @@ class Router:
     async def _pick(self, ask: Ask, min_token: Token | None, limit: float) -> None:
         universe, thawed = self._around.universe, self.process.frozen_until
         began, arrival = universe.now, self.process.time()
-        decided = await self.desk.settle_one(Request(0, ask, min_token, arrival + limit), arrival)
+        decided = await self.desk.settle_one(Request(b"", ask, min_token, arrival + limit), arrival)
         self._open -= 1
         self._let_go()
         if self.process.dead:
             return
         held_up = max(0.0, self.process.frozen_until - max(thawed, began))
-        request = Request(0, ask, min_token, limit)
+        request = Request(b"", ask, min_token, limit)
         answer = Answer(self.name, request, began, universe.now, decided, self.cache.trust().degraded, held_up)
         self._around.tracing.tell(self.name, f"answers {_shown(decided)}{' (marked)' if answer.marked else ''}")
         self._around.witness.answered(answer)
@@ -373,7 +373,7 @@ def virtual_modules() -> Iterator[None]:
 
 
 def _shown(decided: Decided) -> str:
-    decision, snapshot = decided
+    decision, snapshot = decided.decision, decided.snapshot
     at = snapshot.token if snapshot is not None else None
     return f"{decision if isinstance(decision, Exception) else [c.channel.id for c in decision.candidates]} at {at}"
 

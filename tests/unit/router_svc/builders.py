@@ -42,6 +42,7 @@ def channel(
     """A channel; models may map to upstream names."""
     named = dict(models) if isinstance(models, Mapping) else dict.fromkeys(models)
     keys = (key(channel_id * 10),) if keys is None else tuple(keys)
+    usable = tuple(key for key in keys if key.status == "ENABLED")
     values: dict[str, Any] = {
         "revision": 1, "content_hash": channel_id * 1000 + 1, "name": f"channel {channel_id}", "provider": "openai",
         "base_url": "http://127.0.0.1:9", "status": "ENABLED", "priority": 0, "weight": 1, "header_overrides": {},
@@ -50,7 +51,8 @@ def channel(
     return Channel(
         id=channel_id,
         keys=keys,
-        usable=tuple(key for key in keys if key.status == "ENABLED"),
+        usable=usable,
+        sole=usable[0] if len(usable) == 1 else None,
         models=tuple(named),
         upstreams={model: name for model, name in named.items() if name is not None},
         groups=tuple(groups),

@@ -32,7 +32,7 @@ def desk(cache: Cache) -> Desk:
 
 def request_for(model: str, limit: float = 60.0) -> Request:
     """A pick that may wait so many seconds."""
-    return Request(0, Ask(model, group="default"), None, time.monotonic() + limit)
+    return Request(b"", Ask(model, group="default"), None, time.monotonic() + limit)
 
 
 async def test_so_many_picks_wait_and_no_more_and_plans_go_out_all_the_same(desk: Desk) -> None:

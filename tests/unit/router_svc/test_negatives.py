@@ -55,6 +55,17 @@ def test_what_exclusions_addresses_and_time_decided_is_not_remembered() -> None:
     assert negatives.decide(keyed, Ask("m", b"x" * 32), NOW, open_any) is unknown
 
 
+def test_why_there_is_no_plan_is_told_only_when_asked() -> None:
+    """To tell it costs more than a plan, and what was told is remembered."""
+    negatives, ask = Negatives(), Ask("none", group="default")
+    assert negatives.quickly(HELD, ask, NOW, open_any) is None
+    refused = negatives.refuse(HELD, ask, NOW)
+    assert negatives.quickly(HELD, ask, NOW, open_any) is refused
+    served = snapshot(channel(3, ("none",)), revision=2)
+    assert isinstance(negatives.quickly(served, ask, NOW, open_any), Plan)
+    assert negatives.quickly(HELD, ask, NOW, open_any) is None
+
+
 def test_the_memory_is_bounded() -> None:
     """A storm of different questions takes no more than its share."""
     negatives = Negatives()

@@ -6,6 +6,8 @@ from prometheus_client import REGISTRY
 
 from router_svc.metrics import BulkCounter, BulkHistogram
 from router_svc.outcomes import KEPT, NAMED, Outcomes
+from router_svc.wire import outcomes_of, result_name
+from trunkline.v1 import router_pb2
 
 
 def test_the_latest_of_each_channel_is_kept() -> None:
@@ -19,6 +21,28 @@ def test_the_latest_of_each_channel_is_kept() -> None:
         1, 1, "UPSTREAM_ERROR", 500,
     )  # fmt: skip
     assert outcomes.of(2) is None
+
+
+def test_equal_outcomes_of_a_message_count_each_and_the_last_one_stays() -> None:
+    """As if they were taken one by one, in whatever order they came."""
+    told = [(1, 1, 200), (2, 5, 500), (1, 5, 429), (1, 1, 200), (2, 5, 500), (1, 5, 429), (1, 1, 200), (3, 99, 0)]
+    message = router_pb2.ReportOutcomesRequest(
+        outcomes=[
+            router_pb2.Outcome(channel_id=channel_id, result=result, http_status=status)  # type: ignore[arg-type]  # 99
+            for channel_id, result, status in told
+        ]
+    )
+    one_by_one, together = Outcomes(), Outcomes()
+    for channel_id, result, status in told:
+        one_by_one.take(channel_id, result_name(result), status)
+    labels = {"channel": "1", "result": "SUCCESS"}
+    before = REGISTRY.get_sample_value("trunkline_router_outcomes_total", labels) or 0.0
+    for (channel_id, result, status), times in outcomes_of(message).items():
+        together.take(channel_id, result_name(result), status, times)
+    for channel_id in (1, 2, 3):
+        assert together.of(channel_id) == one_by_one.of(channel_id)
+    assert [*together._records] == [*one_by_one._records]
+    assert REGISTRY.get_sample_value("trunkline_router_outcomes_total", labels) == before + 3
 
 
 def test_whatever_is_reported_memory_stays_bounded() -> None:

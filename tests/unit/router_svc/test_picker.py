@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router_svc.explain import explain
 from router_svc.keyring import Keyring
-from router_svc.picker import Ask, Plan, decide
+from router_svc.picker import Ask, Plan, _Draw, decide, find
 from router_svc.snapshot import Channel, ChannelKey, Override, Proxy, Seal, Shaping, Snapshot, covers
 from tests.unit.router_svc.builders import (
     NOW,
@@ -134,6 +134,55 @@ def test_an_excluded_channel_is_never_named_whatever_it_weighs() -> None:
     held = snapshot(*heavy, channel(20, weight=1), channel(21, weight=0))
     plan = plan_of(held, excluded=frozenset(range(1, 20)), wanted=16)
     assert ids_of(plan) == [20, 21]
+
+
+@given(
+    weights=st.lists(st.integers(0, 5), min_size=1, max_size=9),
+    keys=st.lists(st.lists(st.sampled_from(["ENABLED", "DISABLED", "broken"]), max_size=3), min_size=9, max_size=9),
+    priorities=st.lists(st.integers(0, 1), min_size=9, max_size=9),
+    wildcard=st.booleans(),
+    upstream=st.sampled_from([None, "big-m"]),
+    wanted=st.integers(1, 4),
+    excluded=st.frozensets(st.integers(1, 9), max_size=2),
+    seed=st.integers(0, 2**64 - 1),
+)
+def test_the_short_way_to_a_plan_gives_what_the_long_one_gives(
+    *,
+    weights: list[int],
+    keys: list[list[str]],
+    priorities: list[int],
+    wildcard: bool,
+    upstream: str | None,
+    wanted: int,
+    excluded: frozenset[int],
+    seed: int,
+) -> None:
+    """The same channels, keys and names, whatever the catalog: few channels and many, one key and several."""
+    held = snapshot(
+        *(
+            channel(
+                number,
+                {"m": upstream},
+                weight=weight,
+                priority=priorities[number - 1],
+                keys=[
+                    key(number * 10 + place, "ENABLED" if status == "broken" else status, broken=status == "broken")
+                    for place, status in enumerate(keys[number - 1])
+                ],
+            )
+            for number, weight in enumerate(weights, 1)
+        ),
+        *([channel(99, ["*"], keys=[key(990)])] if wildcard else []),
+    )
+    ask = Ask("m", group="default", wanted=wanted, excluded=excluded, seed=seed)
+    for item in held.channels.values():
+        for one in item.keys:
+            one.opened = one.opened if one.opened is Seal.BROKEN else Secret("opened")
+    found, matched = _Draw(held.channels, ask, open_any, seed, [], []).from_routes(held.routes["default"])
+    plan = find(held, ask, NOW, open_any)
+    assert (plan is None) == (not found)
+    if plan is not None:
+        assert (plan.candidates, plan.matched_model) == (found, matched)
 
 
 def test_a_plan_has_as_many_candidates_as_wanted_and_no_more() -> None:

@@ -12,6 +12,12 @@ from trunkline.errors import ModelUnknown
 from trunkline.rpc import refusal_of
 from trunkline.v1 import router_pb2
 
+
+def mark_of(number: int) -> bytes:
+    """An id as a result has it."""
+    return router_pb2.PickChannelsResponse.Result(id=number).SerializeToString()
+
+
 TRUSTED = Trust(degraded=True, age=2.25)
 
 
@@ -27,8 +33,8 @@ def test_results_that_follow_each_other_are_one_message(ids: list[int], seed: in
     plan = plan_of(held, name, seed=seed, decision_id="a-decision")
     unknown = ModelUnknown(model="x", revision=7)
     slot = router_pb2.PickChannelsResponse(answers_request=True, deferred_ids=[5])
-    parts = [*(writer.result(number, plan) for number in ids), writer.result(9, unknown), slot.SerializeToString()]
-    read = router_pb2.PickChannelsResponse.FromString(b"".join(parts))
+    parts = [*(writer.result(mark_of(number), plan) for number in ids), writer.result(mark_of(9), unknown)]
+    read = router_pb2.PickChannelsResponse.FromString(b"".join([*parts, slot.SerializeToString()]))
     assert [result.id for result in read.results] == [*ids, 9]
     assert (read.answers_request, list(read.deferred_ids)) == (True, [5])
     assert read.results[-1].refusal == refusal_of(unknown)
@@ -38,3 +44,17 @@ def test_results_that_follow_each_other_are_one_message(ids: list[int], seed: in
         assert result.plan.token.revision == 7
         assert (result.plan.degraded, result.plan.snapshot_age.nanos) == (True, 250_000_000)
         assert sorted(candidate.channel_id for candidate in result.plan.candidates) == [1, 2, 3]
+
+
+def test_what_plans_have_in_common_is_kept_for_one_state_and_bounded() -> None:
+    """Each plan names its own state, group, model and API key, however they take turns."""
+    writer = PlanWriter(credentials=False, trust=lambda: TRUSTED)
+    plans = [plan_of(snapshot(channel(1, ["*"], groups=[group]), revision=revision), f"m{number}", group=group)
+             for revision in (1, 2) for group in ("default", "vip") for number in range(300)]  # fmt: skip
+    for number, plan in enumerate(plans):
+        plan.api_key_id, plan.matched_model = number % 2, plan.candidates[0].upstream_model
+    for plan in (*plans, *plans[::-1]):
+        read = router_pb2.Plan.FromString(writer.plan(plan))
+        assert (read.token.revision, read.group) == (plan.token.revision, plan.group)
+        assert (read.matched_model, read.api_key_id) == (plan.matched_model, plan.api_key_id)
+        assert len(writer._said) <= 256

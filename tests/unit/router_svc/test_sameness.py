@@ -35,7 +35,7 @@ def full(number: int = 1) -> Channel:
 _OTHERWISE: dict[str, Any] = {
     "id": 9, "revision": 9, "content_hash": 9, "name": "other", "provider": "other", "base_url": "http://other",
     "status": "DISABLED", "priority": 9, "weight": 9, "header_overrides": {"x": "z"}, "parameter_overrides": "",
-    "timeouts": Timeouts(connect=6), "keys": (key(10),), "usable": (), "models": ("b", "a"), "upstreams": {},
+    "timeouts": Timeouts(connect=6), "keys": (key(10),), "usable": (), "sole": None, "models": ("b", "a"), "upstreams": {},
     "groups": ("default",), "overrides": (), "shaping": Shaping(system_prompt="be kind", proxy=Proxy(b"another")),
 }  # fmt: skip
 
