@@ -1,7 +1,7 @@
 """Whether memory stays flat. `python -m bench.soak [--requests 1000000] [--streams 5000]`.
 
-First many requests, with the relay's memory and live objects looked at again and again; then many streams that are open and
-say nothing, on one relay.
+First many requests, with the memory of relay and routers and the relay's live objects looked at again and again; then many
+streams that are open and say nothing, on one relay.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def _flat(looks: Sequence[Look]) -> bool:
     return all(
         [
             _bar("relay's growth, second to last quarter, MiB", more, MOST_GROWTH_MIB),
-            _bar("growth of its live objects, share", objects, MOST_GROWTH_OBJECTS),
+            _bar("both routers' growth, MiB", growth([look.router for look in looks]), MOST_GROWTH_MIB),
+            _bar("growth of the relay's live objects, share", objects, MOST_GROWTH_OBJECTS),
             _bar(f"relay after {last.requests:,} requests, MiB", last.relay, MOST_RELAY_MIB),
         ]
     )

@@ -44,7 +44,6 @@ class PlanWriter:
         """Take whether the caller may have whole keys, and what tells how far answers can be trusted."""
         self._credentials = credentials
         self._trust = trust
-        self._own = router_pb2.Plan()  # what a plan has of its own, written anew for each
         self._marks = router_pb2.Plan()
         self._age = self._marks.snapshot_age
         self._trusted = b""
@@ -55,6 +54,8 @@ class PlanWriter:
 
     def begin(self) -> None:
         """Begin a message: its plans are as trusted as the router is now."""
+        # What a plan has of its own, written over for each. Not kept longer: a message never lets go of a text it once held.
+        self._own = router_pb2.Plan()
         degraded, age = self._trust()
         self._marks.degraded = degraded
         self._age.seconds, self._age.nanos = divmod(round(age * 1e9), 10**9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +61,25 @@ def test_what_plans_have_in_common_is_kept_for_one_state_and_bounded() -> None:
         assert (read.token.revision, read.group) == (plan.token.revision, plan.group)
         assert (read.matched_model, read.api_key_id) == (plan.matched_model, plan.api_key_id)
         assert len(writer._said) <= 256
+
+
+def test_a_stream_that_writes_for_days_keeps_nothing_of_it() -> None:
+    """Neither of the plans of one message after another, nor outside of Python's own memory."""
+    writer = PlanWriter(credentials=False, trust=lambda: TRUSTED)
+    held = snapshot(channel(1, ["m" * 100]), revision=7)
+
+    def write(messages: int) -> None:
+        for number in range(messages):
+            writer.begin()
+            for _ in range(10):
+                writer.result(b"\x08\x01", plan_of(held, "m" * 100, decision_id=f"{number:0200}"))
+
+    write(500)
+    before = resident()
+    write(5_000)
+    assert resident() - before < 4 << 20  # what is written is ten megabytes of ids alone
+
+
+def resident() -> int:
+    """Memory of the process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
