@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from trunkline.failpoints import at_fault
 from trunkline.secret import Secret
 from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
 from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+
+LEAST_HISTORY: Final = 3_600.0
+"""Seconds that history is kept at least, which is how often it is pruned. It is far above the seconds that a router follows
+behind and the minutes that a restart takes it, or that a client repeats a request for whose outcome it does not know."""
+
+
+def _long_enough(span: float) -> str | None:
+    return None if span >= LEAST_HISTORY else f"{span:g}s is below {LEAST_HISTORY:g}s: routers and clients lean on it"
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,9 @@ class Settings(Process, Tls, Tokens):
     history_kept: Seconds = setting(
         "TRUNKLINE_ADMIN_HISTORY_KEPT",
         Seconds(7 * 86_400.0),
-        "How long revisions (the audit log, and the memory of request ids) are kept.",
-        check=positive,
+        "How long revisions (the audit log, and the memory of request ids) are kept, an hour or longer: a router that was "
+        "away for longer reads the whole catalog, and a request repeated after it is made again.",
+        check=_long_enough,
     )
     failpoints: str = setting(
         "TRUNKLINE_FAILPOINTS",

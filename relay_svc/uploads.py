@@ -4,14 +4,14 @@
     ├── … model … ┤ as far as the model │ file, more fields …
 
 The law: never whole in memory. What must be read before the model is known (a client may send its file first) is held in
-memory up to a bound and past it in a file without a name; of what passes then as much is kept, and once there was more, all
-of that is let go. While everything sent is still held the form can be sent anew, to the same upstream or to another; after
-that it cannot (`again`). A form that turns out unsound breaks the request off before its end has gone up.
+memory up to a bound, and what is past it in a file without a name; of what passes then as much is kept, and once there was
+more, all of that is let go. While everything sent is still held the form can be sent anew, to the same upstream or to
+another; after that it cannot (`again`). A form that turns out unsound breaks the request off before its end has gone up.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import IO, Final
 
 from relay_svc import errors
 from relay_svc.incoming import Incoming
@@ -41,8 +41,10 @@ class Upload:
             self._reader = FormReader(content_type)
         except FormFault as fault:
             raise errors.bad_body(str(fault), fault.param) from None
-        self._head = tempfile.SpooledTemporaryFile(max_size=held)  # noqa: SIM115 - closed by `close`
-        self._head_size = self._spilled = 0
+        self._head = bytearray()
+        self._file: IO[bytes] | None = None
+        """What did not fit in the head any more: it stays where it is, since to move it would hold everybody up."""
+        self._spilled = 0
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._ended = False
@@ -67,7 +69,9 @@ class Upload:
     def close(self) -> None:
         """Let go of all that is held."""
         self._incoming.close()
-        self._head.close()
+        self._head.clear()
+        if self._file is not None:
+            self._file.close()
         self._spills.bytes -= self._spilled
         self._spilled = 0
         self._kept.clear()
@@ -81,8 +85,7 @@ class Upload:
                 await self._incoming.news()
         if not self._ended or self._spilled:
             return self
-        self._head.seek(0)
-        return Form(self._head.read(), self.model, self._reader.span, self.stream)
+        return Form(bytes(self._head), self.model, self._reader.span, self.stream)
 
     def addressed_to(self, model: str) -> "Sending":
         """Give it for an upstream's model, from its beginning. Raises ValueError when the name cannot stand in a form."""
@@ -102,16 +105,18 @@ class Upload:
         return data
 
     def _hold(self, data: bytes) -> None:
-        self._head_size += len(data)
-        if self._head_size > self._most:
-            more = self._head_size - self._spilled
-            if self._spills.bytes + more > MOST_SPILLED:
-                raise errors.overloaded("forms with their files first are being read")
-            self._spills.bytes += more
-            self._spilled += more
+        if not self._spilled and len(self._head) + len(data) <= self._most:
+            self._head += data
+            return
+        if self._spills.bytes + len(data) > MOST_SPILLED:
+            raise errors.overloaded("forms with their files first are being read")
+        self._spills.bytes += len(data)
+        self._spilled += len(data)
         try:
-            self._head.write(data)
-            self._head.flush()
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+            self._file.write(data)
+            self._file.flush()
         except OSError:
             raise errors.model_late(self._most) from None
 
@@ -132,21 +137,26 @@ class Upload:
     @property
     def held(self) -> int:
         """Bytes that were taken and are here."""
-        return self._head_size + self._kept_size
+        return len(self._head) + self._spilled + self._kept_size
 
     def pieces(self, span: tuple[int, int], model: bytes) -> Iterator[bytes]:
         """Give what is here, with another model."""
         yield from self._read(0, span[0])
         yield model
-        yield from self._read(span[1], self._head_size)
+        yield from self._read(span[1], len(self._head) + self._spilled)
         yield from self._kept
 
     def _read(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end:
-            self._head.seek(start)
-            piece = self._head.read(min(_SLICE, end - start))
+        while piece := self._piece(start, min(start + _SLICE, end)):
             start += len(piece)
             yield piece
+
+    def _piece(self, start: int, end: int) -> bytes:
+        in_file = start - len(self._head)
+        if self._file is None or in_file < 0:
+            return bytes(self._head[start:end])
+        self._file.seek(in_file)
+        return self._file.read(end - start)
 
     @property
     def incoming(self) -> Incoming:

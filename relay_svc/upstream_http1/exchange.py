@@ -131,9 +131,11 @@ class Answer:
         connection = self._connection
         if connection is None:
             return b""
-        reader = connection.reader
+        reader, loop = connection.reader, connection.loop
         try:
             while not reader.over:
+                if loop.time() >= self._total:  # the timer alone loses to an upstream that always has more at hand
+                    raise ReadTimeout("the answer took too long")  # noqa: TRY301 - closes the connection like all else
                 if reader.unread:
                     more = sink.take(connection.take())
                 else:

@@ -51,6 +51,27 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+class _Coze(_Handler):
+    """Starts runs, and tells of each that it is done."""
+
+    def answer(self) -> None:
+        """Start one."""
+        self._tell({"execute_id": "743"})
+
+    def do_GET(self) -> None:
+        """Tell of one."""
+        self.upstream.requests.append({"path": self.path, "headers": dict(self.headers)})
+        self._tell({"data": [{"execute_id": "743", "execute_status": "Success", "output": "done"}]})
+
+    def _tell(self, said: dict[str, Any]) -> None:
+        body = json.dumps({"code": 0, **said}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
 class _Endless(_Handler):
     """Streams events until the client leaves, and notes when that was."""
 
@@ -100,4 +121,12 @@ def answering(status: int, body: Any) -> Iterator[Upstream]:
     """An upstream that always answers this."""
     content = {"status": status, "body": json.dumps(body).encode()}
     with serving(type("Answering", (_Handler,), content)) as upstream:
+        yield upstream
+
+
+@contextmanager
+def coze() -> Iterator[Upstream]:
+    """A vendor of workflows that run on by themselves; its URL is its root."""
+    with serving(_Coze) as upstream:
+        upstream.url = upstream.url.removesuffix("/v1")
         yield upstream

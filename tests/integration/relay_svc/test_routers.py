@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 from prometheus_client import REGISTRY
@@ -13,7 +14,7 @@ from relay_svc.plan import NO_SHAPING, Asked, Outcome, PickRefused, PicksOverloa
 from relay_svc.router_client import LinkSettings, RouterClient
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually_async, turns
-from tests.integration.relay_svc.conftest import running_relay
+from tests.integration.relay_svc.conftest import CHAT, running_relay
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
 from trunkline.errors import NoChannel, NotReady, Unverified
@@ -343,6 +344,35 @@ async def test_a_relay_is_ready_once_a_router_with_a_catalog_answers() -> None:
             running.cancel()
         async with running_relay(router.address) as relay, relay.http() as http:
             assert (await http.post("/v1/chat/completions", content=b'{"model":"m"}')).status_code == 200
+
+
+class Senseless(Router):
+    """Refuses one model for a reason that nobody knows."""
+
+    def decide(self, pick: pb.Pick) -> pb.PickChannelsResponse.Result:
+        """Decide one pick."""
+        if pick.model != "senseless":
+            return super().decide(pick)
+        return pb.PickChannelsResponse.Result(refusal=pb.Refusal(reason=cast("Any", 9999)))
+
+
+async def test_an_answer_that_makes_no_sense_fails_its_request_and_no_other() -> None:
+    """Those that wait on the same stream are served, and so is the next."""
+    router = Senseless()
+    async with Upstream(answers()).serving() as upstream, router.serving(), running_relay(router.address) as relay:
+        router.plans["m"] = [candidate(1, upstream.base_url)]
+        async with relay.http() as client:
+
+            async def chat(model: str) -> tuple[int, str | None]:
+                answer = await client.post(CHAT, json={"model": model, "messages": []})
+                return answer.status_code, answer.json().get("error", {}).get("reason")
+
+            async with asyncio.TaskGroup() as tasks:
+                asking = [tasks.create_task(chat(model)) for model in ("m", "senseless", "m")]
+            assert [task.result() for task in asking] == [(200, None), (500, "INTERNAL"), (200, None)]
+            assert await chat("m") == (200, None)
+    assert router.batches.count(0) == 1, "another stream was opened"
+    assert len(router.picks) == 4
 
 
 async def test_without_any_router_a_request_is_told_to_come_again() -> None:

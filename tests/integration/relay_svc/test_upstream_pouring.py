@@ -255,6 +255,28 @@ async def test_a_stream_that_stalls_or_never_ends_is_given_up(
         await eventually_async(lambda: not peer.open)
 
 
+async def floods(line: Line) -> None:
+    """Gives parts as fast as they are taken, without end."""
+    await line.request()
+    await line.send(CHUNKED)
+    while not line.writer.is_closing():
+        await line.send(chunks(bytes(64 << 10)) * 4)
+
+
+@pytest.mark.parametrize("refuses", [0.0, 0.5, 1.0])
+@holds_for(EVERY)
+async def test_a_stream_that_never_pauses_is_given_up_when_its_time_is_over(client: Client, refuses: float) -> None:
+    """Though there are bytes at hand each time that anybody looks, in the connection or in the socket."""
+    async with Peer(floods).serving() as peer, client.open() as upstream, asyncio.timeout(5):
+        sink = Sink(refuses=refuses)
+        answer = await post(upstream, peer.url, limits=replace(PATIENT, total=SHORT))
+        with pytest.raises(ReadTimeout):
+            await answer.pour(sink)
+        await answer.aclose()
+        assert sink.got
+        await eventually_async(lambda: not peer.open)
+
+
 @holds_for(EVERY)
 async def test_what_a_sink_raises_is_raised_where_it_is_poured(client: Client) -> None:
     """And the connection is not used again."""

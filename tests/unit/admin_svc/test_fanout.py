@@ -278,6 +278,20 @@ def test_a_clock_that_goes_back_or_drifts_holds_nobody(ahead: float) -> None:
     assert fanout.begin_wait(token(1), "ALL").missing == {"b"}
 
 
+@pytest.mark.parametrize(("ahead", "held"), [(100.0, False), (103.0, True)])
+def test_a_slow_read_is_no_jump_of_the_databases_clock_and_hides_none_that_comes_later(
+    ahead: float, *, held: bool
+) -> None:
+    """The clock may have been told at its beginning or at its end: at its end is the worst that can be."""
+    fanout = fanout_with("a", "b")
+    fanout.observe(Sight(token(1), [lease("a"), lease("b")], 114.0, "1"), 1, 10.0, 14.0)
+    see(fanout, token(1), [lease("b")], 1, at=15.0, ahead=ahead)
+    assert fanout.begin_wait(token(1), "ALL").missing == ({"a", "b"} if held else {"b"})
+    slow = fanout_with("a", "b")
+    slow.observe(Sight(token(1), [lease("b")], 114.0, "1"), 1, 10.0, 14.0)
+    assert slow.begin_wait(token(1), "ALL").missing == {"b"}
+
+
 def test_a_router_that_gives_its_lease_back_is_not_waited_for() -> None:
     """It drained: its row is gone while the database is the same."""
     fanout = fanout_with("a", "b")
@@ -295,6 +309,15 @@ def test_propagation_is_measured_once_a_commit_and_router() -> None:
     assert fanout.hear("a", serving(3), 102.0) == [2.0]
     assert fanout.hear("a", serving(4), 103.0) == [2.0]
     assert fanout.hear("a", serving(4), 104.0) == []
+
+
+def test_what_was_committed_on_a_branch_that_is_lost_is_measured_no_more() -> None:
+    """Its numbers are another's now."""
+    fanout = fanout_with("a")
+    fanout.hear("a", serving(1), 9.0)
+    fanout.note_commit(token(2), 10.0)
+    see(fanout, token(2, "other"), [lease("a")], 2, at=11.0)
+    assert fanout.hear("a", serving(2, "other"), 99.0) == []
 
 
 def test_lagging_counts_live_routers_behind_the_head() -> None:

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from relay_svc.plan import Asked
 from relay_svc.router_client.call import CallEnded
 from relay_svc.router_client.picks import MAX_BATCH, ROUTERS_LIMIT, Answer, PickStream, StreamBroke
-from relay_svc.router_client.wire import pick_of
+from relay_svc.router_client.wire import duration, pick_of
 from tests.harness.waiting import eventually_async, turns
 from trunkline.secret import Secret
+from trunkline.v1 import error_reason_pb2
 from trunkline.v1 import router_pb2 as pb
 
 PICK = pick_of(Asked(Secret("k"), "m", "::1", 3))
@@ -39,9 +40,9 @@ class Call:
         """Keep it."""
         self.written.append([item.id for item in pb.PickChannelsRequest.FromString(message).items])
 
-    def answer(self, *numbers: int) -> None:
-        """Answer the message in flight, with a plan for each of these."""
-        response = pb.PickChannelsResponse(answers_request=True)
+    def answer(self, *numbers: int, senseless: pb.PickChannelsResponse.Result | None = None) -> None:
+        """Answer the message in flight, with a plan for each of these, after what makes no sense."""
+        response = pb.PickChannelsResponse(answers_request=True, results=[senseless] if senseless else [])
         for number in numbers:
             response.results.add(id=number).plan.decision_id = f"d{number}"
         self._hear(response.SerializeToString())
@@ -138,3 +139,28 @@ async def test_a_pick_whose_asker_leaves_as_the_stream_breaks_leaves_no_fault_be
         assert tasks[0].cancelled()
         assert isinstance(tasks[2].exception(), StreamBroke)
         assert tasks[1].cancelled() or isinstance(tasks[1].exception(), StreamBroke)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pb.Refusal(reason=cast("Any", 9999)),
+        pb.Refusal(reason=error_reason_pb2.ERROR_REASON_UNVERIFIED, retry_delay=duration(1e15)),
+    ],
+    ids=["a reason that nobody knows", "a delay that no clock can hold"],
+)
+async def test_an_answer_that_makes_no_sense_is_its_askers_fault_and_nobody_elses(refusal: pb.Refusal) -> None:
+    """Those in the same message get their plans, and the stream goes on."""
+    async with running() as (stream, call):
+        senseless, others = ask(stream), [ask(stream) for _ in range(2)]
+        await eventually_async(lambda: call.written[-1] == [1, 2, 3])
+        call.answer(2, 3, senseless=pb.PickChannelsResponse.Result(id=1, refusal=refusal))
+        with pytest.raises((ValueError, OverflowError)):
+            await senseless
+        assert [(await answer).decision_id for answer in others] == ["d2", "d3"]
+        later = ask(stream)
+        await eventually_async(lambda: call.written[-1] == [4])
+        call.answer(4)
+        assert (await later).decision_id == "d4"
+        assert not stream.in_flight
+        assert not stream.broken

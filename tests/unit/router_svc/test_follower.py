@@ -285,6 +285,19 @@ def test_a_router_past_its_lease_is_degraded_until_it_has_proven_itself_anew() -
     assert made.state(LEASE + 2.1) is State.SERVING
 
 
+def test_a_lease_whose_renewal_was_answered_after_its_end_has_lapsed_though_it_was_sent_before() -> None:
+    """It may have been written late: meanwhile the database knew of no lease, and nobody was waited for here."""
+    made = serving()
+    made.leased(LEASE - 1, granted=False)
+    assert RenewLease() in made.tick(LEASE - 0.1)
+    assert made.leased(LEASE + 0.1, granted=True) == []
+    made.head_read(head(5), LEASE + 0.1)
+    assert made.lease_left(LEASE + 0.1) > 0
+    assert made.state(LEASE + 0.1) is State.DEGRADED
+    made.head_read(head(5), LEASE + 0.2)
+    assert made.state(LEASE + 0.2) is State.SERVING
+
+
 def test_a_router_that_no_read_confirms_is_degraded_though_its_lease_is_renewed() -> None:
     """A lease alone does not vouch for what is held."""
     made = serving()

@@ -53,8 +53,21 @@ def test_what_the_database_has_pruned_was_reached_long_ago() -> None:
     lineage = Lineage()
     lineage.restart([], token(9))
     lineage.forget_until(5)
+    lineage.forget_until(3)
+    assert lineage.standing(token(5)) is Standing.REACHED
     assert lineage.standing(token(4)) is Standing.REACHED
     assert lineage.standing(token(6)) is Standing.FORGOTTEN
+
+
+def test_what_was_pruned_of_one_branch_tells_nothing_of_another() -> None:
+    """Nor do its chains: whatever is read whole is asked about anew."""
+    lineage = Lineage()
+    lineage.restart([token(7)], token(9))
+    lineage.forget_until(5)
+    lineage.restart([], token(12, "b"))
+    for old in (token(5), token(7), token(9)):
+        assert lineage.standing(old) is Standing.FORGOTTEN
+    assert lineage.standing(token(12, "b")) is Standing.REACHED
 
 
 def test_the_history_kept_is_bounded() -> None:

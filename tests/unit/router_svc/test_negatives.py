@@ -104,3 +104,5 @@ def test_hopeless_is_only_what_the_picker_refuses() -> None:
         planned = isinstance(Negatives().decide(held, ask, NOW, open_any), Plan)
         assert not (planned and hopeless(held, ask))
     assert [hopeless(held, ask) for ask in asks[:6]] == [False, True, False, True, True, True]
+    falls_back = snapshot(channel(1), api_key(groups=("vip", "default")))
+    assert not hopeless(falls_back, Ask("m", SECRET_HASH))
