@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from relay_svc.plan import NO_SHAPING, Asked, Outcome, PickRefused, PicksOverloaded, Result, RoutersUnreachable, Shaping
 from relay_svc.router_client import LinkSettings, RouterClient
+from relay_svc.router_client.link import BUSY
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.conftest import CHAT, running_relay
@@ -175,8 +176,8 @@ async def test_few_picks_go_together_and_many_are_spread() -> None:
             assert sorted(len(router.picks) for router in routers) == [0, 0, 20]
             for router in routers:
                 router.picks.clear()
-            await together(320, lambda: client.pick(asked(), soon()))
-    assert sorted(len(router.picks) for router in routers) == [64, 128, 128]
+            await together(5 * BUSY, lambda: client.pick(asked(), soon()))
+    assert sorted(len(router.picks) for router in routers) == [BUSY, 2 * BUSY, 2 * BUSY]
 
 
 async def test_a_router_that_keeps_a_message_waiting_is_passed_over_before_it_is_given_up() -> None:
