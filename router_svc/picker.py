@@ -103,7 +103,8 @@ def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | 
     if key_hash is None:
         groups = (ask.group,)
     else:
-        api_key = snapshot.api_keys_by_hash.get(key_hash)
+        api_keys = snapshot.api_keys_by_hash  # looked up as `Shards.get` does, which costs a call
+        api_key = api_keys.parts[hash(key_hash) & api_keys.mask].get(key_hash)
         if api_key is None or not (api_key.plain or refused_by(snapshot, api_key, model, ask.address, now) is None):
             return None
         groups, api_key_id = api_key.groups, api_key.id
@@ -111,7 +112,8 @@ def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | 
         routes = snapshot.routes.get(group)
         if routes is None:
             continue
-        route = routes.exact.get(model)
+        exact = routes.exact
+        route = exact.parts[hash(model) & exact.mask].get(model)
         if route is None and not routes.lengths:
             continue
         if route is not None and route.tiers and not (ask.required or ask.excluded):
@@ -180,7 +182,7 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
     past: list[int] = []
     state, total, misses = ask.seed, members.total, _MISSES
     shards, mask = channels.parts, channels.mask
-    while wanted and misses:
+    while misses:
         state = (state * _FACTOR + _TERM) & _SEEDS
         point = state * total >> 64
         node = members
@@ -194,20 +196,22 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
         if channel_id in past:
             misses -= 1
             continue
-        past.append(channel_id)
         channel = shards[channel_id & mask].get(channel_id)
-        if channel is None or not (usable := channel.usable):
+        if channel is None:
             return None
         if (key := channel.sole) is None:
+            if not (usable := channel.usable):
+                return None
             state = (state * _FACTOR + _TERM) & _SEEDS
             key = usable[state * len(usable) >> 64]
-        opened = key.opened
-        if opened is _UNTRIED or opened is _BROKEN:
+        if key.opened.__class__ is Seal:
             return None
         upstream = channel.upstream_model(model, model) if channel.upstreams else model
         found.append(Candidate(channel, key, upstream, priority))
-        wanted -= 1
-    return None if wanted else found
+        if len(found) == wanted:
+            return found
+        past.append(channel_id)
+    return None
 
 
 def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Candidate] | None:
@@ -228,7 +232,7 @@ def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Cand
                 place += 1
             left -= weights.pop(place)
             channel = channels.get(rest.pop(place))
-            if channel is None or (key := channel.sole) is None or key.opened is _UNTRIED or key.opened is _BROKEN:
+            if channel is None or (key := channel.sole) is None or key.opened.__class__ is Seal:
                 return None
             upstream = channel.upstream_model(model, model) if channel.upstreams else model
             found.append(Candidate(channel, key, upstream, tier.priority))
