@@ -158,8 +158,9 @@ class PickStream:
             self._next.cancel()
         if self._call is not None:
             self._call.cancel(why)
-        for answer in self._waiting.values():
-            if not answer.done():
+        for number in list(self._waiting):
+            answer = self.forget(number)
+            if answer is not None and not answer.done():
                 answer.set_exception(StreamBroke())
 
     # ------------------------------------------------------------ messages
@@ -196,7 +197,7 @@ class PickStream:
             answer = self.forget(result.id)
             if answer is not None and not answer.done():
                 self._settle(answer, result)
-        if response.answers_request:
+        if response.answers_request and self._asked_at != inf:  # else nothing was asked
             self._answered()
 
     def _answered(self) -> None:
