@@ -39,6 +39,8 @@ _WINDOW: Final = 1 << 20
 _PREFIX: Final = 5
 """Bytes before each message: whether it is compressed, and its length."""
 _STREAM: Final = 1
+_MOST_TEXT: Final = 300
+"""Characters quoted of what a peer says."""
 _IDLE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 3), (socket.TCP_KEEPCNT, 1))
 """Seconds after which a silent peer is asked for a sign of life, and given up."""
 _UNACKNOWLEDGED: Final = 3_000
@@ -64,12 +66,14 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
     try:
         target = Listen.parse(peer.address)
         context = _tls_context(peer.tls)
+        call = Call(peer, path, hear, secure=context is not None)
         async with asyncio.timeout(CONNECT_LIMIT):
-            _, call = await loop.create_connection(
-                lambda: Call(peer, path, hear, secure=context is not None), target.host, target.port, ssl=context
-            )
-    except (OSError, ValueError, TimeoutError) as fault:
-        raise CallEnded(f"not connected: {type(fault).__name__}") from None
+            await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
+    except (OSError, ValueError) as fault:
+        said = (
+            fault if isinstance(fault, OSError) else ""
+        )  # a ValueError may quote what could not be encoded: the token
+        raise CallEnded(f"not connected: {type(fault).__name__} {said}".rstrip()) from None
     return call
 
 
@@ -78,10 +82,10 @@ class Call(asyncio.Protocol):
 
     def __init__(self, peer: Peer, path: str, hear: Hear, *, secure: bool) -> None:
         """Take whom to call, the method, and who hears messages."""
-        self._peer, self._path, self._hear, self._secure = peer, path, hear, secure
-        self._http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self._hear = hear
+        self._http = _begun(peer, path, secure=secure)
         self._transport: asyncio.Transport | None = None
-        self._unsent = b""
+        self._unsent = bytearray()
         self._unread = bytearray()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails with CallEnded when the call is over."""
@@ -105,18 +109,17 @@ class Call(asyncio.Protocol):
             self._end(CallEnded("the peer does not speak HTTP/2"))
             return
         _watch_over(transport.get_extra_info("socket"))
-        http = self._http
-        http.local_settings = h2.settings.Settings(
-            client=True,
-            initial_values={
-                h2.settings.SettingCodes.ENABLE_PUSH: 0,
-                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
-            },
-        )
-        http.initiate_connection()
-        http.increment_flow_control_window(_WINDOW)
-        http.send_headers(_STREAM, self._headers())
         self._send()
+
+    def pause_writing(self) -> None:
+        """Read no more until what was written is read: pings and settings want answers."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -139,18 +142,6 @@ class Call(asyncio.Protocol):
 
     # ------------------------------------------------------------ inside
 
-    def _headers(self) -> list[tuple[str, str]]:
-        return [
-            (":method", "POST"),
-            (":scheme", "https" if self._secure else "http"),
-            (":authority", self._peer.address),
-            (":path", self._path),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            ("user-agent", "trunkline-relay"),
-            ("authorization", f"Bearer {self._peer.token.reveal()}"),
-        ]
-
     def _take(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.DataReceived():
@@ -161,6 +152,8 @@ class Call(asyncio.Protocol):
                 self._judge({bytes(name): bytes(value) for name, value in event.headers})
             case h2.events.StreamEnded():
                 raise CallEnded("ended without a status")
+            case h2.events.ConnectionTerminated(error_code=h2.errors.ErrorCodes.NO_ERROR, last_stream_id=last) if last:
+                pass  # of new calls: this one goes on until the peer ends it
             case h2.events.StreamReset() | h2.events.ConnectionTerminated():
                 raise CallEnded(f"{type(event).__name__}: {_code(event.error_code)}")
 
@@ -170,14 +163,14 @@ class Call(asyncio.Protocol):
             raise CallEnded(f"HTTP status {status.decode('latin-1')[:3]}")
         if said is not None:
             details = unquote(headers.get(b"grpc-message", b"").decode("latin-1"))
-            raise CallEnded(f"{_name(said)}: {details}")
+            raise CallEnded(f"{_name(said)}: {details[:_MOST_TEXT]}")
 
     def _cut(self) -> None:
         """Give the messages that are here."""
         unread = self._unread
         while len(unread) >= _PREFIX:
             end = _PREFIX + int.from_bytes(unread[1:_PREFIX], "big")
-            if unread[0] or end > MOST_BYTES:
+            if unread[0] or end > _PREFIX + MOST_BYTES:
                 raise CallEnded("a message is compressed, or too large")
             if len(unread) < end:
                 break
@@ -194,8 +187,8 @@ class Call(asyncio.Protocol):
             room = min(http.local_flow_control_window(_STREAM), http.max_outbound_frame_size)
             if room <= 0:
                 break
-            http.send_data(_STREAM, self._unsent[:room])
-            self._unsent = self._unsent[room:]
+            http.send_data(_STREAM, bytes(self._unsent[:room]))
+            del self._unsent[:room]
         if data := http.data_to_send():
             transport.write(data)
 
@@ -205,6 +198,39 @@ class Call(asyncio.Protocol):
             self.ended.exception()  # whoever still waits hears of it; nobody has to
         if self._transport is not None:
             self._transport.abort()
+
+
+class _Lasting(h2.connection.H2ConnectionStateMachine):
+    """A connection that outlives a GOAWAY, as streams do that it leaves alone (RFC 9113, 6.8); those of h2 end with it."""
+
+    def process_input(self, input_: h2.connection.ConnectionInputs) -> list[h2.events.Event]:
+        """Take what happens."""
+        return [] if input_ is h2.connection.ConnectionInputs.RECV_GOAWAY else super().process_input(input_)
+
+
+def _begun(peer: Peer, path: str, *, secure: bool) -> h2.connection.H2Connection:
+    """Write the beginning of a connection and of the one call on it. Raises ValueError."""
+    http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    http.state_machine = _Lasting()
+    codes = h2.settings.SettingCodes
+    wanted = {codes.ENABLE_PUSH: 0, codes.MAX_CONCURRENT_STREAMS: 0, codes.INITIAL_WINDOW_SIZE: _WINDOW}
+    http.local_settings = h2.settings.Settings(client=True, initial_values=wanted)
+    http.initiate_connection()
+    http.increment_flow_control_window(_WINDOW)
+    http.send_headers(
+        _STREAM,
+        [
+            (":method", "POST"),
+            (":scheme", "https" if secure else "http"),
+            (":authority", peer.address),
+            (":path", path),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", "trunkline-relay"),
+            ("authorization", f"Bearer {peer.token.reveal()}"),
+        ],
+    )
+    return http
 
 
 def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
