@@ -312,7 +312,7 @@ async def test_peers_that_a_router_names_are_joined_and_left() -> None:
             ]
             await eventually_async(lambda: two.address in client._links)
             await eventually_async(lambda: client._links[two.address].standing == 0)
-            await together(80, lambda: client.pick(asked(), soon()))  # more than one router is given alone
+            await together(BUSY + 16, lambda: client.pick(asked(), soon()))  # more than one router is given alone
             assert two.picks
         one.peers = []
         await eventually_async(lambda: two.address not in client._links)
