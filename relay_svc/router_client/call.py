@@ -71,8 +71,8 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
             await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
     except (OSError, ValueError) as fault:
         said = (
-            fault if isinstance(fault, OSError) else ""
-        )  # a ValueError may quote what could not be encoded: the token
+            str(fault) if isinstance(fault, OSError) else ""
+        )  # a ValueError may quote what it could not encode: the token
         raise CallEnded(f"not connected: {type(fault).__name__} {said}".rstrip()) from None
     return call
 
