@@ -23,7 +23,7 @@ def envoy(upstream: int, directory: Path) -> Iterator[Candidate]:
     python, binary = installed("envoy", "bin", "python"), installed("envoy", "bin", "envoy")
     authorizer = str(Path(__file__).parent / "ext_authz.py")
     port, log, file = free_port(), directory / "envoy.log", directory / "envoy.json"
-    with program([python, "-P", authorizer, _KEY], directory / "ext_authz.log") as service:
+    with program([python, "-P", authorizer, _KEY], directory / "ext_authz.log", prints_port=True) as service:
         file.write_text(json.dumps(_configuration(port, upstream, printed_port(service))))
         arguments = ["-c", str(file), "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]
         with program([binary, *arguments], log) as proxy:

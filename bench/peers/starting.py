@@ -23,18 +23,22 @@ _STOP_SECONDS = 10.0
 
 @contextmanager
 def program(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, *, prints_port: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a program until the end of the block, its messages in `log` and its standard output in a pipe."""
+    """Run a program until the end of the block, all that it says in `log`; for `printed_port` its standard output in a pipe.
+
+    A pipe is for those that say no more than that: nobody empties it, and LiteLLM came to a halt after 900 lines of a log.
+    """
     inherited = {**inherited_environment(), **(environment or {})}
-    with log.open("a") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=inherited)
-    assert process.stdout is not None
+    with log.open("a") as file:
+        output = subprocess.PIPE if prints_port else file
+        process = subprocess.Popen(command, stdout=output, stderr=file, text=True, env=inherited)
     try:
         yield process
     finally:
         end(process)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -37,7 +37,7 @@ def tensorzero(upstream: int, directory: Path) -> Iterator[Candidate]:
     log, file = directory / "tensorzero.log", directory / "tensorzero.toml"
     file.write_text(_CONFIGURATION.format(upstream=upstream))
     environment = {"CANNED_KEY": "sk-canned", "TOKIO_WORKER_THREADS": "1", "RUST_LOG": "error"}
-    with program([python, "-P", starter, str(file)], log, environment) as process:
+    with program([python, "-P", starter, str(file)], log, environment, prints_port=True) as process:
         port = printed_port(process)
         wait_for(f"http://127.0.0.1:{port}/status", process, log)
         yield Candidate(

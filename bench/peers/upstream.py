@@ -34,5 +34,5 @@ class Upstream:
 @contextmanager
 def canned(directory: Path) -> Iterator[Upstream]:
     """Run it until the end of the block."""
-    with program([sys.executable, "-m", "bench.canned"], directory / "canned.log") as process:
+    with program([sys.executable, "-m", "bench.canned"], directory / "canned.log", prints_port=True) as process:
         yield Upstream(printed_port(process), process.pid)
