@@ -88,7 +88,7 @@ class _Direct(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.peer = self.client[0] if self.client else ""
-        self.stall_limit = self.limits.stall_limit
+        self.stall_limit, self._max_headers = self.limits.stall_limit, self.limits.max_headers
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,11 +126,11 @@ class _Direct(HttpToolsProtocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:  # trailers are no headers: nobody has checked them
-            self._trailers += 1
-        else:
+        if self._in_head:
             self.headers.append((name.lower(), value))
-        if len(self.headers) + self._trailers > self.limits.max_headers:
+        else:  # trailers are no headers: nobody has checked them
+            self._trailers += 1
+        if len(self.headers) + self._trailers > self._max_headers:
             self._too_large()
 
     def _too_large(self) -> None:

@@ -4,7 +4,7 @@ The law: plain values. `router_client` alone turns them into protobuf and back. 
 msgspec.Struct, made in 0.2 µs where a frozen dataclass takes as much for two fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -186,7 +186,7 @@ class PicksOverloaded(Exception):  # noqa: N818 - a state, said to the client as
 class Routers(Protocol):
     """The port to the routers. Every wait ends at `deadline`, by the event loop's clock."""
 
-    async def pick(self, asked: Asked, deadline: float) -> Plan:
+    def pick(self, asked: Asked, deadline: float) -> Coroutine[Any, Any, Plan]:
         """Ask for a plan. Raises PickRefused, RoutersUnreachable, PicksOverloaded."""
         ...
 

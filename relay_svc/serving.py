@@ -91,7 +91,7 @@ class Serving:
         events = False
         try:
             with self._deadlines.within(self._bounds.total_timeout, exchange.task):
-                noted.plan = plan = await self._plan(asked)
+                noted.plan = plan = await planned(self._routers, asked, self._pick_by())
                 walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, plan)
                 begun: Begun | ErrorAnswer | None = None
                 try:
@@ -114,12 +114,8 @@ class Serving:
             noted.outcome, noted.reason = record.BROKEN, refusal.reason
             await end_badly(exchange, noted, refusal, inbound.written, events=events)
 
-    async def _plan(self, asked: Asked) -> Plan:
-        start = now()
-        try:
-            return await planned(self._routers, asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
-        finally:
-            metrics.PICK_SECONDS.observe(now() - start)
+    def _pick_by(self) -> float:
+        return self._deadlines.loop.time() + self._bounds.pick_timeout
 
     def _out_of_time(self) -> HttpRefusal:
         return errors.going_down() if self._deadlines.expired else errors.deadline_exceeded()
@@ -133,6 +129,7 @@ class Serving:
 
 async def planned(routers: Routers, asked: Asked, deadline: float) -> Plan:
     """Ask for a plan. Raises HttpRefusal."""
+    start = now()
     try:
         return await routers.pick(asked, deadline)
     except PickRefused as refused:
@@ -141,6 +138,8 @@ async def planned(routers: Routers, asked: Asked, deadline: float) -> Plan:
         raise errors.routers_unreachable() from None
     except PicksOverloaded:
         raise errors.overloaded("requests are waiting for a router") from None
+    finally:
+        metrics.PICK_SECONDS.observe(now() - start)
 
 
 def _refuse_encoded(exchange: Exchange) -> None:

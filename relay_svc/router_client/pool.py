@@ -8,8 +8,8 @@ those that others name come and go.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from relay_svc import metrics
 from relay_svc.deadlines import Deadlines
@@ -75,10 +75,10 @@ class RouterClient:
         for link in self._links.values():
             link.outcomes.drop_all()
 
-    async def pick(self, asked: Asked, deadline: float) -> Plan:
+    def pick(self, asked: Asked, deadline: float) -> Coroutine[Any, Any, Plan]:
         """Ask for a plan."""
         pick = pick_of(asked)
-        return await self._walk(lambda link, left: link.ask(pick, left, deadline), deadline)
+        return self._walk(lambda link, left: link.ask(pick, left, deadline), deadline)
 
     async def models(self, api_key: Secret, client_address: str, deadline: float) -> Models:
         """List a key's models."""
