@@ -22,10 +22,12 @@ MAX_BATCH: Final = 256
 ROUTERS_LIMIT: Final = 2.0
 """Seconds that a router takes to prove an answer unless told otherwise."""
 
+CROWD: Final = 8
+"""Picks of a message behind which more are gathered: fewer are asked at once, as if no others were coming."""
 WELL_FILLED: Final = 64
 """Picks past which a larger message saves nothing more."""
 GATHER: Final = 0.002
-"""Seconds that picks are gathered before the next message, when the last one carried more than one."""
+"""Seconds that picks are gathered before the next message, when the last one carried a crowd."""
 LATE: Final = 0.1
 """Seconds for the answer to a message, which a router gives without waiting for anything."""
 
@@ -88,8 +90,8 @@ class PickStream:
         """Whether the last plan said that its router is."""
         self._asked_at = inf
         """When the message went out that is not answered yet."""
-        self._several = False
-        """Whether it holds more than one pick."""
+        self._crowd = False
+        """Whether it holds a crowd of picks."""
         self._next: asyncio.Handle | None = None
         """What will send the next message; none is meant to be sent while one is on its way."""
         self._deadlines = Deadlines()
@@ -174,7 +176,7 @@ class PickStream:
         """Send the next message, if there is something to ask."""
         self._next = None
         if batch := self._next_batch():
-            self._several = len(batch) > 1
+            self._crowd = len(batch) >= CROWD
             self._ask(b"".join(batch))  # of one repeated field, a message is its items, one after another
 
     def _ask(self, message: bytes) -> None:
@@ -207,9 +209,9 @@ class PickStream:
         if self._opened is not None:
             opened, self._opened = self._opened, None
             opened()
-        if self._several:
+        if self._crowd:
             self._next = self._deadlines.loop.call_soon(self._gather)  # when those who were answered have gone on
-        elif self._outbox:  # one alone never waits
+        elif self._outbox:  # few never wait
             self._send_soon()
 
     def _gather(self) -> None:

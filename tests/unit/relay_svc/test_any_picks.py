@@ -1,7 +1,7 @@
 """Picks in any order of asking, answering, deferring, giving up, lateness and breaking, by a clock that the test turns.
 
 Law: every ask ends exactly once, by its deadline at the latest; one message is in flight; a pick waits for its message no
-longer than GATHER while the router is idle, and not at all behind a message of one.
+longer than GATHER while the router is idle, and not at all behind a message of few.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relay_svc.plan import PickRefused, Plan
 from relay_svc.router_client.call import CallEnded
-from relay_svc.router_client.picks import GATHER, MAX_BATCH, ROUTERS_LIMIT, WELL_FILLED, Answer, PickStream, StreamBroke
+from relay_svc.router_client.picks import (
+    CROWD,
+    GATHER,
+    MAX_BATCH,
+    ROUTERS_LIMIT,
+    WELL_FILLED,
+    Answer,
+    PickStream,
+    StreamBroke,
+)
 from tests.harness.fuzz import examples
 from tests.unit.relay_svc.test_relay_pick_stream import PICK, Call
 from tests.unit.relay_svc.timed import Timed
@@ -54,7 +63,7 @@ class Picks(RuleBasedStateMachine):
         self.unanswered: list[int] | None = None
         """The picks of the message in flight."""
         self.deferred: list[int] = []
-        self.sent_at, self.lone, self.idle_since = 0.0, True, self.loop.time()
+        self.sent_at, self.few, self.idle_since = 0.0, True, self.loop.time()
         self.written: set[int] = set()
         self.loop.run_until_complete(self._open())
         self.call.write, self.unanswered = self.take, []  # type: ignore[method-assign]  # the double's
@@ -73,7 +82,7 @@ class Picks(RuleBasedStateMachine):
         assert not self.written & set(numbers)
         assert not any(self.asked[number].answer.done() for number in numbers)
         self.written |= set(numbers)
-        self.unanswered, self.sent_at, self.lone = numbers, self.loop.time(), len(numbers) == 1
+        self.unanswered, self.sent_at, self.few = numbers, self.loop.time(), len(numbers) < CROWD
         began = [max(self.asked[number].at, self.idle_since) for number in numbers]
         assert self.loop.time() - min(began) <= GATHER + TICK
 
@@ -87,7 +96,7 @@ class Picks(RuleBasedStateMachine):
     # ------------------------------------------------------------ what happens
 
     @rule(
-        count=st.sampled_from([1, 1, 2, 5, WELL_FILLED, WELL_FILLED + 1, MAX_BATCH + 3]),
+        count=st.sampled_from([1, 1, 2, CROWD - 1, CROWD, WELL_FILLED, WELL_FILLED + 1, MAX_BATCH + 3]),
         seconds=st.sampled_from([1.0, 0.01, GATHER / 2, 0.0]),
     )
     def ask(self, count: int, seconds: float) -> None:
@@ -175,7 +184,7 @@ class Picks(RuleBasedStateMachine):
             waits = not asked.answer.done() and number not in self.written
             if waits and self.unanswered is None:
                 assert now - max(asked.at, self.idle_since) <= GATHER + TICK
-                assert not self.lone
+                assert not self.few
         waiting = sum(not asked.answer.done() for asked in self.asked.values())
         assert self.stream.in_flight == waiting
         if self.stream.broken:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from relay_svc.router_client.picks import GATHER, MAX_BATCH, WELL_FILLED, Answer, PickStream, StreamBroke
+from relay_svc.router_client.picks import CROWD, GATHER, MAX_BATCH, WELL_FILLED, Answer, PickStream, StreamBroke
 from tests.harness.waiting import pace, turns
 from tests.unit.relay_svc.test_relay_pick_stream import ask, running
 from tests.unit.relay_svc.timed import by_the_clock
+
+FIRST = range(1, CROWD + 1)
 
 
 def several(stream: PickStream, count: int) -> list[Answer]:
@@ -46,32 +48,33 @@ async def test_picks_of_one_turn_travel_together_and_one_message_is_in_flight() 
         assert call.written[2:] == [[4, 5]]
 
 
+@pytest.mark.parametrize("few", [1, CROWD - 1])
 @by_the_clock
-async def test_a_pick_behind_a_message_of_one_never_waits() -> None:
+async def test_a_pick_behind_a_message_of_few_never_waits(few: int) -> None:
     """Whether it was there before the answer or came later."""
     async with running() as (stream, call):
         began = now()
-        several(stream, 1)
+        several(stream, few)
+        await turns()
+        several(stream, few)
+        call.answer()
+        await turns(1)
+        assert list(map(len, call.written)) == [0, few, few]
+        call.answer()
         await turns()
         several(stream, 1)
-        call.answer(1)
         await turns(1)
-        assert call.written[1:] == [[1], [2]]
-        call.answer(2)
-        await turns()
-        several(stream, 1)
-        await turns(1)
-        assert call.written[3:] == [[3]]
+        assert len(call.written[3]) == 1
         assert now() == began
 
 
 @by_the_clock
-async def test_behind_a_message_of_several_picks_are_gathered_for_a_moment() -> None:
+async def test_behind_a_crowd_picks_are_gathered_for_a_moment() -> None:
     """And never beyond it; a moment in which none came is over, too."""
     async with running() as (stream, call):
-        several(stream, 2)
+        several(stream, CROWD)
         await turns()
-        call.answer(1, 2)
+        call.answer(*FIRST)
         await turns()
         several(stream, 1)
         await pace(GATHER * 0.75)
@@ -80,14 +83,14 @@ async def test_behind_a_message_of_several_picks_are_gathered_for_a_moment() -> 
         assert len(call.written) == 2
         await pace(GATHER * 0.25)
         await turns()
-        assert call.written[2:] == [[3, 4]]
-        call.answer(3, 4)
+        assert call.written[2:] == [[CROWD + 1, CROWD + 2]]
+        call.answer()
         await pace(GATHER)
         await turns()
         began = now()
         several(stream, 1)
         await turns(1)
-        assert (call.written[3:], now()) == ([[5]], began)
+        assert (call.written[3:], now()) == ([[CROWD + 3]], began)
 
 
 @by_the_clock
@@ -95,12 +98,12 @@ async def test_a_message_that_is_well_filled_goes_at_once() -> None:
     """With whatever else the turn asks; whether it fills before the answer, just behind it, or while picks are gathered."""
     async with running() as (stream, call):
         began = now()
-        several(stream, 2)
+        several(stream, CROWD)
         await turns()
         several(stream, WELL_FILLED)
-        call.answer(1, 2)
+        call.answer(*FIRST)
         await turns()
-        assert list(map(len, call.written)) == [0, 2, WELL_FILLED]
+        assert list(map(len, call.written)) == [0, CROWD, WELL_FILLED]
         call.answer()
         several(stream, WELL_FILLED + 1)
         await turns()
@@ -134,9 +137,9 @@ async def test_a_stream_that_breaks_while_picks_are_gathered_leaves_nothing_behi
     """No timer, no pick, no message."""
     loop: Any = asyncio.get_running_loop()
     async with running() as (stream, call):
-        several(stream, 2)
+        several(stream, CROWD)
         await turns()
-        call.answer(1, 2)
+        call.answer(*FIRST)
         await turns()
         answer = ask(stream)
         assert [handle for handle in loop._scheduled if handle._callback == stream._send]
@@ -153,9 +156,9 @@ async def test_a_stream_that_breaks_while_picks_are_gathered_leaves_nothing_behi
 async def test_an_answer_to_nothing_changes_nothing() -> None:
     """A router that says twice that it has answered does not get two messages at once."""
     async with running() as (stream, call):
-        several(stream, 2)
+        several(stream, CROWD)
         await turns()
-        call.answer(1, 2)
+        call.answer(*FIRST)
         call.answer()
         await turns()
         several(stream, 1)
@@ -164,4 +167,4 @@ async def test_an_answer_to_nothing_changes_nothing() -> None:
         await turns()
         several(stream, 1)
         await pace(GATHER * 2)
-        assert call.written[2:] == [[3]]
+        assert call.written[2:] == [[CROWD + 1]]

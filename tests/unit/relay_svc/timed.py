@@ -40,12 +40,12 @@ class Timed(asyncio.SelectorEventLoop):
             await asyncio.sleep(0)
 
 
-def by_the_clock(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+def by_the_clock(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run an async test on such a loop."""
 
     @functools.wraps(test)
-    def run() -> None:
+    def run(**given: Any) -> None:
         with asyncio.Runner(loop_factory=Timed) as runner:
-            runner.run(test())
+            runner.run(test(**given))
 
     return run
