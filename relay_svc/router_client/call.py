@@ -69,10 +69,9 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
         call = Call(peer, path, hear, secure=context is not None)
         async with asyncio.timeout(CONNECT_LIMIT):
             await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
-    except (OSError, ValueError) as fault:
-        said = (
-            str(fault) if isinstance(fault, OSError) else ""
-        )  # a ValueError may quote what it could not encode: the token
+    except (OSError, ValueError, h2.exceptions.H2Error) as fault:
+        # Only the system's own words are quoted: the others may hold what could not be written, the token.
+        said = str(fault) if isinstance(fault, OSError) else ""
         raise CallEnded(f"not connected: {type(fault).__name__} {said}".rstrip()) from None
     return call
 

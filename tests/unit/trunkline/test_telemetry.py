@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,23 @@ def test_text_is_structlogs_own(capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.configure("relay", "info", "text")
     telemetry.tell("info", "[Distributor] served", {"status": 200})
     assert "status=200" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("library", [False, True], ids=["ours", "a library's"])
+def test_a_fault_is_told_with_its_lines_and_never_with_what_they_held(
+    form: telemetry.LogFormat, library: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A frame may hold a key."""
+    telemetry.configure("relay", "info", form)
+    key = f"sk-{len(form)}-secret"
+    try:
+        raise ValueError(len(key))
+    except ValueError:
+        (logging.getLogger("library") if library else telemetry.get_logger()).exception("failed")
+    told = capsys.readouterr().err
+    assert "raise ValueError(len(key))" in told
+    assert key not in told
 
 
 async def test_the_lines_of_a_turn_are_written_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
