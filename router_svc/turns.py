@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-LENGTH: Final = 0.001
+LENGTH: Final = 0.0005
 """Seconds of a turn. A pick takes a few turns of the loop from its message to its answer, and may wait for one each time."""
 
 

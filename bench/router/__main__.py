@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.processes import resident_mib
+from bench.report import keep_curve
 from bench.router import reloads
 from bench.router.catalogs import EACH, filled
 from bench.router.process import postgres, router
@@ -38,7 +39,9 @@ def pure() -> list[dict[str, Any]]:
             f"  {channels * EACH:>9} abilities, CPU µs: {costs}   pick of 3 / bare {_ratio(rows[-1]):5.1f}", flush=True
         )
     names = {name: [row[name] for row in rows] for name in rows[0]}
-    return [figure("pick and change by abilities", "CPU µs", [size * EACH for size in SIZES], names, "pure")]
+    found = figure("pick and change by abilities", "CPU µs", [size * EACH for size in SIZES], names, "pure")
+    keep_curve("abilities", found | {"x_label": "abilities, five a channel"})
+    return [found]
 
 
 def _ratio(row: dict[str, float]) -> float:

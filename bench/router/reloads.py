@@ -2,8 +2,8 @@
 
 The router falls behind what the database remembers of its history, as one that was away for long, so that it must read
 everything. Meanwhile a caller in a process of its own asks at a steady pace, and counts each pick from when it was due, so
-that picks held up by another one count as long as they waited. Before that it asks as long without any reload: that is what
-the machine alone does to it.
+that picks held up by a message under way count as long as they waited. Before that it asks as long without any reload: that
+is what the machine alone does to it.
 """
 
 from __future__ import annotations
