@@ -34,11 +34,13 @@ from trunkline.errors import (
 DEFAULT_CANDIDATES: Final = 3
 MAX_CANDIDATES: Final = 16
 
-_SEEDS: Final = (1 << 64) - 1
-# Knuth's MMIX generator: one multiplication a draw. Its high bits, which a weighted choice uses, are good; `random.Random`
-# would cost more to seed than the whole pick.
-_FACTOR: Final = 6364136223846793005
-_TERM: Final = 1442695040888963407
+# A multiplicative generator: one multiplication a draw, of numbers that Python holds in two digits. Its high bits, which a
+# weighted choice uses, are good; `random.Random` would cost more to seed than the whole pick. A seed is moved by `_OFFSET`,
+# since zero, which many would begin with, stays zero; the one seed that becomes it is drawn for by `_from_what_is_left`.
+_BITS: Final = 60
+_STATES: Final = (1 << _BITS) - 1
+_FACTOR: Final = 6364136223846793005 & _STATES  # Knuth's, from MMIX; by the spectral test as good here
+_OFFSET: Final = 1442695040888963407
 _MISSES: Final = 8  # draws in vain, before what was drawn is left out instead of drawn again
 _PATIENCE: Final = 32  # channels drawn in vain, before all that are left are put in order at once
 # Bound once: looking up an enum's member costs as much as a draw.
@@ -125,7 +127,7 @@ def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | 
                 plain = None if routes.lengths else _of_few(snapshot.channels, ask, route)
             if plain is not None:
                 return Plan(snapshot.token, group, model, api_key_id, plain, ask.seed, ask.decision_id)
-        found, matched = _Draw(snapshot.channels, ask, open_key, ask.seed, [], []).from_routes(routes)
+        found, matched = _Draw.begun(snapshot.channels, ask, open_key).from_routes(routes)
         if found:
             return Plan(snapshot.token, group, matched, api_key_id, found, ask.seed, ask.decision_id)
     return None
@@ -180,11 +182,11 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
     model, wanted, members, priority = ask.model, ask.wanted, tier.weighted, tier.priority
     found: list[Candidate] = []
     past: list[int] = []
-    state, total, misses = ask.seed, members.total, _MISSES
+    state, total, misses = ask.seed + _OFFSET, members.total, _MISSES
     shards, mask = channels.parts, channels.mask
     while misses:
-        state = (state * _FACTOR + _TERM) & _SEEDS
-        point = state * total >> 64
+        state = state * _FACTOR & _STATES
+        point = state * total >> _BITS
         node = members
         while children := node.children:
             cumulative = node.cumulative
@@ -202,9 +204,9 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
         if (key := channel.sole) is None:
             if not (usable := channel.usable):
                 return None
-            state = (state * _FACTOR + _TERM) & _SEEDS
-            key = usable[state * len(usable) >> 64]
-        if key.opened.__class__ is Seal:
+            state = state * _FACTOR & _STATES
+            key = usable[state * len(usable) >> _BITS]
+        if not key.ready:
             return None
         upstream = channel.upstream_model(model, model) if channel.upstreams else model
         found.append(Candidate(channel, key, upstream, priority))
@@ -216,7 +218,7 @@ def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candi
 
 def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Candidate] | None:
     """Put in order, tier by tier and by weight, what a route has, where no tier has more than wanted and each has one key."""
-    model, wanted, state = ask.model, ask.wanted, ask.seed
+    model, wanted, state = ask.model, ask.wanted, ask.seed + _OFFSET
     found: list[Candidate] = []
     for tier in route.tiers:
         members = tier.weighted
@@ -225,14 +227,14 @@ def _of_few(channels: Shards[int, Channel], ask: Ask, route: Route) -> list[Cand
         rest, left = list(members.ids), members.total
         weights = list(members.weights()) if len(rest) > 1 else [left]
         while rest and len(found) < wanted:
-            state = (state * _FACTOR + _TERM) & _SEEDS
-            point, place = state * left >> 64, 0
+            state = state * _FACTOR & _STATES
+            point, place = state * left >> _BITS, 0
             while point >= weights[place]:
                 point -= weights[place]
                 place += 1
             left -= weights.pop(place)
             channel = channels.get(rest.pop(place))
-            if channel is None or (key := channel.sole) is None or key.opened.__class__ is Seal:
+            if channel is None or (key := channel.sole) is None or not key.ready:
                 return None
             upstream = channel.upstream_model(model, model) if channel.upstreams else model
             found.append(Candidate(channel, key, upstream, tier.priority))
@@ -249,6 +251,11 @@ class _Draw(Struct, gc=False):
     found: list[Candidate]
     shadowing: list[Route]
     """Routes of more specific names: their channels have had their turn."""
+
+    @classmethod
+    def begun(cls, channels: Shards[int, Channel], ask: Ask, open_key: OpenKey) -> "_Draw":
+        """Begin with an empty plan."""
+        return cls(channels, ask, open_key, ask.seed + _OFFSET, [], [])
 
     def required(self, routes: GroupRoutes) -> str:
         """Take the one channel that is wanted, by the most specific name that leads to it; give that name."""
@@ -289,7 +296,10 @@ class _Draw(Struct, gc=False):
                     found.append(Candidate(first.channel, key, first.upstream_model, first.priority))
 
     def _opens(self, channel: Channel, key: ChannelKey) -> bool:
-        return key.opened is not _BROKEN and (key.opened is not _UNTRIED or self.open_key(channel, key))
+        if not key.ready:
+            opened = key.opened
+            key.ready = opened is not _BROKEN and (opened is not _UNTRIED or self.open_key(channel, key))
+        return key.ready
 
     def from_route(self, declared: str, route: Route) -> None:
         """Draw from the tiers, highest first, until the plan is full."""
@@ -309,8 +319,8 @@ class _Draw(Struct, gc=False):
         ask, found, past = self.ask, self.found, dict.fromkeys(self.ask.excluded)
         misses = _MISSES if members.count > ask.wanted and not self.shadowing else 0
         while misses:
-            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-            channel_id = members.drawn(state * members.total >> 64)
+            self.state = state = self.state * _FACTOR & _STATES
+            channel_id = members.drawn(state * members.total >> _BITS)
             if channel_id in past:
                 misses -= 1
                 continue
@@ -332,8 +342,8 @@ class _Draw(Struct, gc=False):
                 left -= share[1]
         turned_away = 0
         while left:
-            self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-            point = state * left >> 64
+            self.state = state = self.state * _FACTOR & _STATES
+            point = state * left >> _BITS
             for begin, weight in taken:
                 if point < begin:
                     break
@@ -357,8 +367,8 @@ class _Draw(Struct, gc=False):
         begin = 0
         for channel_id, weight in members.items():
             if begin not in begins:
-                self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-                order.append((log((state + 1) / (_SEEDS + 1)) / weight, channel_id))
+                self.state = state = self.state * _FACTOR & _STATES
+                order.append((log((state + 1) / (_STATES + 1)) / weight, channel_id))
             begin += weight
         order.sort(reverse=True)
         for _, channel_id in order:
@@ -374,8 +384,7 @@ class _Draw(Struct, gc=False):
         key = None
         if usable:
             key = usable[0]
-            opened = key.opened
-            if len(usable) > 1 or opened is _UNTRIED or opened is _BROKEN:
+            if len(usable) > 1 or not key.ready:
                 key = self._key_of(channel)
                 if key is None:
                     return False
@@ -392,8 +401,8 @@ class _Draw(Struct, gc=False):
         while keys:
             key = keys[0]
             if len(keys) > 1:
-                self.state = state = (self.state * _FACTOR + _TERM) & _SEEDS
-                key = keys[state * len(keys) >> 64]
+                self.state = state = self.state * _FACTOR & _STATES
+                key = keys[state * len(keys) >> _BITS]
             if self._opens(channel, key):
                 return key
             keys = tuple(key for key in keys if key.opened is not _BROKEN)

@@ -49,7 +49,8 @@ class Seal(Enum):
 class ChannelKey(Struct, gc=False, eq=False):
     """One credential of a channel, sealed.
 
-    `opened` remembers the plain key once it was needed, or that there is none; `written` what was made of it for the wire.
+    `opened` remembers the plain key once it was needed, or that there is none; `written` what was made of it for the wire;
+    `ready` that a pick found it to open, so that later ones need not touch what was opened, which lies elsewhere in memory.
     """
 
     id: int
@@ -57,6 +58,7 @@ class ChannelKey(Struct, gc=False, eq=False):
     last_four: str
     status: str
     opened: object = Seal.UNTRIED
+    ready: bool = False
     written: dict[tuple[int, str, bool], bytes] | None = None
 
     def __repr__(self) -> str:
@@ -113,9 +115,18 @@ class Override(NamedTuple):
 
 
 class Channel(Struct, frozen=True, gc=False, eq=False, kw_only=True):
-    """One upstream account, with everything a plan says of it."""
+    """One upstream account, with everything a plan says of it.
+
+    What a pick looks at comes first: it then lies together in memory, where picks of large catalogs wait for each look.
+    """
 
     id: int
+    usable: tuple[ChannelKey, ...]
+    """The keys that are enabled."""
+    sole: ChannelKey | None = None
+    """The one key that is enabled; None when there are none or several."""
+    upstreams: Mapping[str, str]
+    """What models are called at the upstream, where that differs."""
     revision: int
     content_hash: int
     name: str
@@ -129,13 +140,7 @@ class Channel(Struct, frozen=True, gc=False, eq=False, kw_only=True):
     """A JSON object, or a list of operations; empty when there are no overrides."""
     timeouts: Timeouts
     keys: tuple[ChannelKey, ...]
-    usable: tuple[ChannelKey, ...]
-    """The keys that are enabled."""
-    sole: ChannelKey | None = None
-    """The one key that is enabled; None when there are none or several."""
     models: tuple[str, ...]
-    upstreams: Mapping[str, str]
-    """What models are called at the upstream, where that differs."""
     groups: tuple[str, ...]
     overrides: tuple[Override, ...]
     shaping: Shaping = NO_SHAPING

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router_svc.explain import explain
 from router_svc.keyring import Keyring
-from router_svc.picker import Ask, Plan, _Draw, decide, find
+from router_svc.picker import _OFFSET, Ask, Plan, _Draw, decide, find
 from router_svc.snapshot import Channel, ChannelKey, Override, Proxy, Seal, Shaping, Snapshot, covers
 from tests.unit.router_svc.builders import (
     NOW,
@@ -177,12 +177,24 @@ def test_the_short_way_to_a_plan_gives_what_the_long_one_gives(
     ask = Ask("m", group="default", wanted=wanted, excluded=excluded, seed=seed)
     for item in held.channels.values():
         for one in item.keys:
-            one.opened = one.opened if one.opened is Seal.BROKEN else Secret("opened")
-    found, matched = _Draw(held.channels, ask, open_any, seed, [], []).from_routes(held.routes["default"])
+            one.ready = one.opened is not Seal.BROKEN
+    found, matched = _Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
     plan = find(held, ask, NOW, open_any)
     assert (plan is None) == (not found)
     if plan is not None:
         assert (plan.candidates, plan.matched_model) == (found, matched)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 30])
+def test_the_short_way_gives_the_long_ones_plan_whatever_the_seed(channels: int) -> None:
+    """Few channels, as many as wanted, and many: one key each, as most have."""
+    held = snapshot(*(channel(number, weight=number) for number in range(1, channels + 1)))
+    for seed in range(50):
+        ask = Ask("m", group="default", seed=seed)
+        found, _ = _Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
+        plan = find(held, ask, NOW, open_any)
+        assert plan is not None
+        assert plan.candidates == found
 
 
 def test_a_plan_has_as_many_candidates_as_wanted_and_no_more() -> None:
@@ -225,6 +237,14 @@ def test_the_same_seed_gives_the_same_plan_whether_keys_were_opened_before_or_no
     for seed in range(100):
         assert chosen(used, seed) == chosen(fresh(), seed)
         assert len(chosen(used, seed)) == 3
+
+
+@pytest.mark.parametrize("channels", [2, 30, 600], ids=["few", "many", "a tree of many"])
+def test_the_seed_whose_draws_are_all_the_same_gives_a_whole_plan_like_any_other(channels: int) -> None:
+    """One seed in so many has no chance left in it: channels then come in order, each once."""
+    held = snapshot(*(channel(number, keys=[key(number), key(1000 + number)]) for number in range(1, channels + 1)))
+    for _ in range(2):  # the second time by the short way
+        assert ids_of(plan_of(held, seed=-_OFFSET % 2**64))[:2] == [1, 2]
 
 
 # ---------------------------------------------------------------------- models and groups
@@ -337,7 +357,6 @@ def test_a_key_is_opened_once_and_only_when_it_is_chosen() -> None:
 
     def open_key(_: Channel, chosen: object) -> bool:
         opened.append(chosen.id)  # type: ignore[attr-defined]  # a channel key
-        chosen.opened = "plain"  # type: ignore[attr-defined]
         return True
 
     held = snapshot(channel(1, priority=1), channel(2))
