@@ -1,4 +1,4 @@
-"""`python -m bench.router [pure] [wire] [loads] [reloads]`: measure, print, and write `bench/results/router.json`."""
+"""`python -m bench.router [pure] [wire] [growth] [loads] [reloads]`: measure, print, write `bench/results/router.json`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from bench.processes import resident_mib
 from bench.report import keep_curve
-from bench.router import reloads
+from bench.router import growth, reloads
 from bench.router.catalogs import EACH, filled
 from bench.router.process import postgres, router
 
 RESULTS: Final = Path("bench/results/router.json")
 SIZES: Final = (20, 200, 2_000, 10_000, 20_000, 100_000, 200_000)
 """Channels; each has five abilities."""
+GROWN: Final = (20, 200, 2_000, 20_000, 200_000)
 LOADED: Final = (2_000, 20_000, 100_000)
 CALLS: Final = (("unary", 32), ("stream", 1), ("stream", 4), ("stream", 8), ("stream", 32), ("stream", 128))
 ROUNDS: Final = 5
@@ -66,6 +67,24 @@ def wire() -> list[dict[str, Any]]:
     ratio = costs["unary, 32 in flight"][0] / costs["stream, 32 in flight"][0]
     print(f"  picks a CPU second, stream over unary at 32: {ratio:.1f}; router RSS {resident:.0f} MiB")
     return [figure("router CPU a pick", "CPU µs", ["10,000 channels"], costs, "wire")]
+
+
+def growing() -> list[dict[str, Any]]:
+    """What a real router takes by the number of abilities: one curve a unit."""
+    columns: dict[str, list[float]] = {}
+    with postgres() as server:
+        for channels in GROWN:
+            with router(server, channels) as running:
+                row = growth.measured(running)
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
+            print(f"  {channels * EACH} abilities: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()))
+    found = figure("a real router by abilities", "as named", [size * EACH for size in GROWN], columns, "growth")
+    for file, unit in (("router-cpu", "CPU µs"), ("router-memory", "MiB"), ("router-load", "s")):
+        series = {name.removesuffix(f", {unit}"): values for name, values in columns.items() if name.endswith(unit)}
+        shown = {"unit": unit, "series": series, "x_label": "abilities, five a channel"}
+        keep_curve(file, found | shown)
+    return [found]
 
 
 def loads() -> list[dict[str, Any]]:
@@ -116,6 +135,7 @@ def figure(name: str, unit: str, x: list[Any], series: dict[str, list[float]], p
 PARTS: Final[dict[str, Callable[[], list[dict[str, Any]]]]] = {
     "pure": pure,
     "wire": wire,
+    "growth": growing,
     "loads": loads,
     "reloads": reloading,
 }

@@ -32,9 +32,14 @@ def model(number: int) -> str:
     return f"model-{number % MODELS}"
 
 
+def served(channel: int, step: int) -> str:
+    """Name one of the models that a channel serves."""
+    return model(channel + 37 * step)
+
+
 def channel_row(number: int, revision: int = 1, weight: int | None = None) -> tuple[Any, ...]:
     """A channel as `router_channels` gives it; numbers begin at 1."""
-    models = ",".join(sorted(f'["{model(number + 37 * step)}",null]' for step in range(EACH)))
+    models = ",".join(sorted(f'["{served(number, step)}",null]' for step in range(EACH)))
     keys = f'[{{"id":{number},"sealed":"{_SEALED}","last_four":"last","status":"ENABLED"}}]'
     return (
         number, revision, number * 7919 + revision, f"channel {number}", "openai", f"https://up{number}.example/v1",

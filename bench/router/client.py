@@ -1,4 +1,4 @@
-"""A caller of one router in a process of its own: `python -m bench.router.client ADDRESS MODE IN_FLIGHT SECONDS`.
+"""A caller of one router in a process of its own: `python -m bench.router.client ADDRESS CHANNELS MODE IN_FLIGHT SECONDS`.
 
 MODE is `unary`, `stream` or `paced`. Prints how many picks it had answered, and their times, as JSON. On the stream it keeps
 so many picks in flight as a relay does: what was answered is asked anew, all in one message, one message at a time; and it
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import grpc
 
-from bench.router.catalogs import API_KEY, model
+from bench.router.catalogs import API_KEY, EACH, served
 from trunkline.rpc import dial
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2 as pb
@@ -31,9 +31,9 @@ _GATHER: Final = 0.1  # seconds, as the relay
 class Caller:
     """Asks until its time is over."""
 
-    def __init__(self, stub: Any, metadata: Any, end: float) -> None:
-        """Take a stub, and when to end (monotonic)."""
-        self._stub, self._metadata, self._end = stub, metadata, end
+    def __init__(self, stub: Any, metadata: Any, channels: int, end: float) -> None:
+        """Take a stub, how many channels the router has, and when to end (monotonic)."""
+        self._stub, self._metadata, self._channels, self._end = stub, metadata, channels, end
         self.picks = 0
         self.ended = False
         self.seconds: list[float] = []
@@ -44,7 +44,9 @@ class Caller:
         """Pick one by one."""
         while time.monotonic() < self._end:
             began = time.monotonic()
-            await self._stub.PickChannel(pb.PickChannelRequest(pick=_pick()), metadata=self._metadata, timeout=10.0)
+            await self._stub.PickChannel(
+                pb.PickChannelRequest(pick=self._pick()), metadata=self._metadata, timeout=10.0
+            )
             self.seconds.append(time.monotonic() - began)
             self.picks += 1
 
@@ -55,7 +57,7 @@ class Caller:
             reporting = tasks.create_task(self._report())
             while time.monotonic() < self._end:
                 began = time.monotonic()
-                items = [pb.PickChannelsRequest.Item(id=number, pick=_pick()) for number in range(in_flight)]
+                items = [pb.PickChannelsRequest.Item(id=number, pick=self._pick()) for number in range(in_flight)]
                 await call.write(pb.PickChannelsRequest(items=items))
                 answer = await call.read()
                 self.seconds.append(time.monotonic() - began)
@@ -77,7 +79,7 @@ class Caller:
             dues = [due]
             while (due := due + 1 / each_second) <= time.monotonic():
                 dues.append(due)
-            items = [pb.PickChannelsRequest.Item(id=number, pick=_pick()) for number in range(1, len(dues) + 1)]
+            items = [pb.PickChannelsRequest.Item(id=number, pick=self._pick()) for number in range(1, len(dues) + 1)]
             await call.write(pb.PickChannelsRequest(items=items))
             answer = await call.read()
             self.seconds += [time.monotonic() - due for due in dues]
@@ -85,6 +87,10 @@ class Caller:
                 raise RuntimeError("the router did not answer every pick by a plan")
             self.picks += len(dues)
         await call.done_writing()
+
+    def _pick(self) -> pb.Pick:
+        name = served(random.randint(1, self._channels), random.randrange(EACH))
+        return pb.Pick(api_key=API_KEY, model=name, client_address="10.0.0.1")
 
     async def _report(self) -> None:
         call = self._stub.ReportOutcomes(metadata=self._metadata)
@@ -94,10 +100,6 @@ class Caller:
                 batch, self._done = self._done[:1024], self._done[1024:]
                 await call.write(pb.ReportOutcomesRequest(outcomes=batch))
                 await call.read()
-
-
-def _pick() -> pb.Pick:
-    return pb.Pick(api_key=API_KEY, model=model(random.randrange(1000)), client_address="10.0.0.1")
 
 
 def _outcome(plan: pb.Plan) -> pb.Outcome:
@@ -113,11 +115,11 @@ def _outcome(plan: pb.Plan) -> pb.Outcome:
     )
 
 
-async def run(address: str, mode: str, in_flight: int, seconds: float) -> dict[str, Any]:
+async def run(address: str, channels: int, mode: str, in_flight: int, seconds: float) -> dict[str, Any]:
     """Call, and tell what came of it."""
     dialled = dial(address, Secret(TOKEN))
     stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
-    caller = Caller(stub, dialled.metadata, time.monotonic() + seconds)
+    caller = Caller(stub, dialled.metadata, channels, time.monotonic() + seconds)
     if mode == "unary":
         async with asyncio.TaskGroup() as tasks:
             for _ in range(in_flight):
@@ -141,4 +143,5 @@ async def run(address: str, mode: str, in_flight: int, seconds: float) -> dict[s
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))))
+    _, where, held, way, at_once, until = sys.argv
+    print(json.dumps(asyncio.run(run(where, int(held), way, int(at_once), float(until)))))

@@ -21,6 +21,7 @@ from bench.router.client import TOKEN
 from tests.harness.ports import free_port
 from tests.harness.postgres import TestPostgres, running_postgres
 
+ADMIN_TOKEN: Final = "the-admin-token"  # noqa: S105 - of this benchmark
 _PATIENCE: Final = 120.0  # seconds for a router to be ready
 
 
@@ -32,6 +33,7 @@ class Running:
     grpc: str
     http: str
     dsn: str
+    channels: int
 
     def call(self, mode: str, in_flight: int, seconds: float) -> dict[str, Any]:
         """Have a caller call; tell what it had answered, and the router's CPU µs a pick."""
@@ -43,7 +45,8 @@ class Running:
 
     def caller(self, mode: str, in_flight: int, seconds: float) -> subprocess.Popen[str]:
         """Start a caller."""
-        command = [sys.executable, "-m", "bench.router.client", self.grpc, mode, str(in_flight), str(seconds)]
+        asked = (self.grpc, self.channels, mode, in_flight, seconds)
+        command = [sys.executable, "-m", "bench.router.client", *map(str, asked)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def metrics(self) -> dict[str, float]:
@@ -71,7 +74,7 @@ def router(server: TestPostgres, channels: int) -> Iterator[Running]:
         grpc, http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         process = subprocess.Popen([sys.executable, "-m", "router_svc"], env=_environment(dsn, grpc, http))
         try:
-            running = Running(process.pid, grpc, http, dsn)
+            running = Running(process.pid, grpc, http, dsn, channels)
             _await_ready(running, process)
             yield running
         finally:
@@ -84,7 +87,7 @@ def _environment(dsn: str, grpc: str, http: str) -> dict[str, str]:
         "TRUNKLINE_DSN": dsn,
         "TRUNKLINE_PEPPER": PEPPER,
         "TRUNKLINE_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
-        "TRUNKLINE_ADMIN_TOKEN": "the-admin-token",
+        "TRUNKLINE_ADMIN_TOKEN": ADMIN_TOKEN,
         "TRUNKLINE_SERVICE_TOKEN": TOKEN,
         "TRUNKLINE_ROUTER_LISTEN": grpc,
         "TRUNKLINE_ROUTER_HTTP_LISTEN": http,
