@@ -177,24 +177,18 @@ def no_plan(snapshot: Snapshot, groups: tuple[str, ...], model: str) -> Refused:
 def _of_many(channels: Shards[int, Channel], ask: Ask, tier: Tier) -> list[Candidate] | None:
     """Draw by weight from a tier of more channels than wanted; what was drawn before is drawn again.
 
-    `Members.drawn` and the look-up of a channel are written out, since calls are what a pick consists of.
+    The draw from a tier of one node and the look-up of a channel are written out, since calls are what a pick consists of.
     """
     model, wanted, members, priority = ask.model, ask.wanted, tier.weighted, tier.priority
     found: list[Candidate] = []
     past: list[int] = []
-    state, total, misses = ask.seed + _OFFSET, members.total, _MISSES
+    state, misses = ask.seed + _OFFSET, _MISSES
+    ids, cumulative, children, total = members.ids, members.cumulative, members.children, members.total
     shards, mask = channels.parts, channels.mask
     while misses:
         state = state * _FACTOR & _STATES
         point = state * total >> _BITS
-        node = members
-        while children := node.children:
-            cumulative = node.cumulative
-            place = bisect_right(cumulative, point)
-            if place:
-                point -= cumulative[place - 1]
-            node = children[place]
-        channel_id = node.ids[bisect_right(node.cumulative, point)]
+        channel_id = members.drawn(point) if children else ids[bisect_right(cumulative, point)]
         if channel_id in past:
             misses -= 1
             continue
