@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 FANOUT: Final = 256
 """Entries of one node at most."""
-_ROOMY: Final = 128  # entries of the nodes that a full one is cut into, so that the next ones find room
+_ROOMY: Final = 64  # entries of the nodes that a full one is cut into, so that the next ones find room
 _CRUMB: Final = 8  # entries, up to which a node that changed is joined to its neighbour
 
 
