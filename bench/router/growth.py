@@ -22,7 +22,7 @@ from trunkline.v1 import router_pb2 as pb
 
 PICKS: Final = 32
 """Of one message."""
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _SECONDS: Final = 1.5
 _CHANGES: Final = 200  # of one round: the kernel counts CPU in hundredths of a second
 _LOADED: Final = 'trunkline_router_load_seconds_sum{kind="full"}'
