@@ -81,8 +81,7 @@ def growing() -> list[dict[str, Any]]:
             print(f"  {channels * EACH} abilities: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()))
     found = figure("a real router by abilities", "as named", [size * EACH for size in GROWN], columns, "growth")
     for file, unit in (("router-cpu", "CPU µs"), ("router-memory", "MiB"), ("router-load", "s")):
-        series = {name.removesuffix(f", {unit}"): values for name, values in columns.items() if name.endswith(unit)}
-        shown = {"unit": unit, "series": series, "x_label": "abilities, five a channel"}
+        shown = {"unit": unit, "series": growth.measured_in(unit, columns), "x_label": "abilities, five a channel"}
         keep_curve(file, found | shown)
     return [found]
 

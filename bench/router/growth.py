@@ -25,6 +25,7 @@ PICKS: Final = 32
 _ROUNDS: Final = 3
 _SECONDS: Final = 1.5
 _CHANGES: Final = 200  # of one round: the kernel counts CPU in hundredths of a second
+_PATIENCE: Final = 30.0  # seconds for a change to be in force
 _LOADED: Final = 'trunkline_router_load_seconds_sum{kind="full"}'
 _CHANGE: Final = "UPDATE channels SET weight = weight %% 10 + 1 WHERE id = %s"
 _HEAD: Final = "SELECT revision, encode(chain, 'hex') FROM catalog"
@@ -46,6 +47,12 @@ def measured(running: Running) -> dict[str, float]:
     }
 
 
+def measured_in(unit: str, columns: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Give the columns, named `what, unit`, of one unit, by what they measure."""
+    parted = {name: name.rpartition(", ") for name in columns}
+    return {what: columns[name] for name, (what, _, its) in parted.items() if its == unit}
+
+
 def _change(running: Running) -> float:
     before = cpu_seconds([running.pid])
     asyncio.run(_changes(running, _CHANGES))
@@ -60,8 +67,9 @@ async def _changes(running: Running, count: int) -> None:
         for _ in range(count):
             await connection.execute(_CHANGE, (random.randint(1, running.channels),))
             head: Any = await (await connection.execute(_HEAD)).fetchone()
-            await call.write(pb.InvalidateRequest(head=revision_pb2.RevisionToken(revision=head[0], chain=head[1])))
-            while (await call.read()).applied.revision < head[0]:
-                pass
+            async with asyncio.timeout(_PATIENCE):
+                await call.write(pb.InvalidateRequest(head=revision_pb2.RevisionToken(revision=head[0], chain=head[1])))
+                while (await call.read()).applied.revision < head[0]:
+                    pass
     call.cancel()
     await dialled.channel.close()
