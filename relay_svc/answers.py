@@ -65,49 +65,42 @@ class Watch(Protocol):
         ...
 
 
-class _Tail:
-    """The last bytes that went by."""
+class _Passing:
+    """What passes, of which the last bytes are kept."""
 
-    __slots__ = ("chunks", "size")
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.size = 0
-
-    def add(self, chunk: bytes) -> None:
-        self.chunks.append(chunk)
-        self.size += len(chunk)
-        if self.size > _FULL:
-            self.shorten()
-
-    def shorten(self) -> None:
-        """Let go of what lies before the tail."""
-        kept = self.read()
-        self.chunks, self.size = [kept], len(kept)
-
-    def read(self) -> bytes:
-        return (self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks))[-TAIL:]
-
-
-class PlainBody:
-    """An answer that is no event stream: whole when HTTP's framing says so."""
-
-    __slots__ = ("_tail",)
+    __slots__ = ("_chunks", "_size")
 
     over = False
 
     def __init__(self) -> None:
         """Begin with nothing seen."""
-        self._tail = _Tail()
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def _keep(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > _FULL:  # let go of what lies before the tail
+            kept = self._tail()
+            self._chunks, self._size = [kept], len(kept)
+
+    def _tail(self) -> bytes:
+        return (self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))[-TAIL:]
+
+
+class PlainBody(_Passing):
+    """An answer that is no event stream: whole when HTTP's framing says so."""
+
+    __slots__ = ()
 
     def feed(self, chunk: bytes) -> bytes:
         """Pass everything."""
-        self._tail.add(chunk)
+        self._keep(chunk)
         return chunk
 
     def passes(self, chunk: bytes, start: int) -> bool:
         """Take `chunk[start:-2]`, which passes as the whole chunk of HTTP/1.1 that it came in: everything does."""
-        self._tail.add(chunk[start:-2])
+        self._keep(chunk[start:-2])
         return True
 
     def end(self, *, clean: bool) -> Ending:
@@ -116,26 +109,24 @@ class PlainBody:
 
     def usage(self) -> Usage:
         """Read the tokens from the body's last members."""
-        return _usage_in(self._tail.read())
+        return _usage_in(self._tail())
 
 
-class EventStream:
+class EventStream(_Passing):
     """A stream of server-sent events, of which only whole ones pass."""
 
-    __slots__ = ("_held", "_hides_usage", "_tail")
-
-    over = False
+    __slots__ = ("_held", "_hides_usage")
 
     def __init__(self, *, hides_usage: bool = False) -> None:
         """Begin with nothing seen; `hides_usage` of chat chunks from a client that did not ask for it."""
-        self._tail = _Tail()
+        super().__init__()
         self._held = bytearray()
         self._hides_usage = hides_usage
 
     def feed(self, chunk: bytes) -> bytes:
         """Pass the events that are whole now."""
         if not self._held and chunk.endswith(b"\n\n"):
-            self._tail.add(chunk)
+            self._keep(chunk)
             return without_usage(chunk) if self._hides_usage else chunk
         seen = max(0, len(self._held) - _LONGEST_BOUNDARY)
         self._held += chunk
@@ -145,24 +136,20 @@ class EventStream:
         out = bytes(self._held[:cut])
         del self._held[:cut]
         if out:
-            self._tail.add(out)
+            self._keep(out)
         return without_usage(out) if self._hides_usage else out
 
     def passes(self, chunk: bytes, start: int) -> bool:  # noqa: ARG002 - what frames events may lie among them
         """As `PlainBody.passes`, if it is whole events and nothing is hidden: nearly always. Else it is still to be fed."""
         if self._held or not chunk.endswith(_WHOLE) or (self._hides_usage and hides(chunk)):
             return False
-        tail = self._tail
-        tail.chunks.append(chunk)
-        tail.size += len(chunk)
-        if tail.size > _FULL:
-            tail.shorten()
+        self._keep(chunk)
         return True
 
     def end(self, *, clean: bool) -> Ending:
         """Judge by the last events; an unfinished one is dropped unless it says that all is done."""
         held = bytes(self._held)
-        text = self._tail.read() + held
+        text = self._tail() + held
         if self._hides_usage:
             held = without_usage(held)
         # The pattern after its own plain word: looking for a word in 8 KB takes 1 µs, for such a pattern 30.
@@ -174,7 +161,7 @@ class EventStream:
 
     def usage(self) -> Usage:
         """Read the tokens from the last events."""
-        return _usage_in(self._tail.read())
+        return _usage_in(self._tail())
 
 
 Passing = PlainBody | EventStream

@@ -6,8 +6,9 @@ path's family, whatever it is; after it the connection is broken off.
 
 import random
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from relay_svc import errors, metrics, record
 from relay_svc.address import Network, client_address, peer_address
@@ -26,6 +27,7 @@ from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import ClientStalled, Exchange
 from relay_svc.models import ModelList
 from relay_svc.operations import Format, Operation
+from relay_svc.plan import NoPlan
 from relay_svc.record import Record
 from relay_svc.runs import Runs
 from relay_svc.serving import Serving
@@ -64,12 +66,14 @@ class Relay:
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
         try:
-            await self._serve(exchange, noted, found)
+            await self._served(exchange, noted, found)
         except ClientStalled:
             noted.outcome = record.CLIENT_STALLED
             exchange.break_off(abort=True)
         except HttpRefusal as refusal:
             await self._refuse(exchange, noted, refusal, found)
+        except NoPlan as refused:
+            await self._refuse(exchange, noted, errors.of_pick(refused), found)
         except Exception:
             # The boundary: the client is told that it was us, the log says what.
             log.exception("request failed", request_id=noted.request_id)
@@ -83,19 +87,19 @@ class Relay:
             metrics.IN_FLIGHT.dec()
             noted.close(exchange.status, exchange.sent, gone=exchange.gone)
 
-    async def _serve(self, exchange: Exchange, noted: Record, found: Found) -> None:
+    def _served(self, exchange: Exchange, noted: Record, found: Found) -> Coroutine[Any, Any, None]:
+        """Give what serves it, to be awaited. Raises HttpRefusal."""
         if not isinstance(found, Route):
             raise _nothing(exchange, found)
         api_key = _api_key(exchange, found)
         operation = found.endpoint.operation
         if operation is Operation.MODELS:
-            await self._models.serve(exchange, noted, api_key, found.subject, _written(exchange, found))
-        elif operation is Operation.RUN:
-            await self._runs.serve(exchange, noted, api_key, found.subject)
-        else:
-            if self._in_flight > self._door.max_in_flight:
-                raise errors.overloaded("requests are being served")
-            await self._serving.serve(exchange, noted, api_key, found)
+            return self._models.serve(exchange, noted, api_key, found.subject, _written(exchange, found))
+        if operation is Operation.RUN:
+            return self._runs.serve(exchange, noted, api_key, found.subject)
+        if self._in_flight > self._door.max_in_flight:
+            raise errors.overloaded("requests are being served")
+        return self._serving.serve(exchange, noted, api_key, found)
 
     async def _refuse(self, exchange: Exchange, noted: Record, refusal: HttpRefusal, found: Found) -> None:
         if noted.outcome != record.FAILED:

@@ -11,6 +11,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol
 
+import msgspec
+
 
 class Wait(Protocol):
     """What has a deadline."""
@@ -37,7 +39,7 @@ class Deadlines:
         loop = self.loop
         task = task or asyncio.current_task(loop)
         assert task is not None  # noqa: S101 - whatever can wait is in a task
-        return Deadline(self, task, loop.time() + seconds)
+        return Deadline(self, task, loop.time() + seconds, task.cancelling())
 
     @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -77,33 +79,32 @@ class Deadlines:
             self._set(min(self.open.values()))
 
 
-class Deadline:
+class Deadline(msgspec.Struct, eq=False):
     """What a task does inside a `with`: as `asyncio.Timeout`, it cancels the task and turns that into a TimeoutError."""
 
-    __slots__ = ("_all", "_cancelling", "_due", "_reached", "_task")
-
-    def __init__(self, every: Deadlines, task: "asyncio.Task[Any]", due: float) -> None:
-        """Take whose it is, the task, and when it is over."""
-        self._all, self._task, self._due = every, task, due
-        self._cancelling = task.cancelling()
-        self._reached = False
+    every: Deadlines
+    task: "asyncio.Task[Any]"
+    due: float
+    cancelling: int
+    """How often the task was being cancelled before."""
+    reached: bool = False
 
     def __enter__(self) -> None:
         """Begin."""
-        self._all.begin(self, self._due)
-        if self._all.expired:
+        self.every.begin(self, self.due)
+        if self.every.expired:
             self.cut()
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
         """End."""
-        self._all.open.pop(self, None)
-        if not self._reached:
+        self.every.open.pop(self, None)
+        if not self.reached:
             return
         # As asyncio.Timeout: only a cancellation that nobody else asked for as well is ours to swallow.
-        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if self.task.uncancel() <= self.cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from fault
 
     def cut(self) -> None:
         """End it now."""
-        self._reached = True
-        self._task.cancel()
+        self.reached = True
+        self.task.cancel()

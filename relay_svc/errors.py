@@ -11,7 +11,7 @@ from typing import Final
 
 from relay_svc.envelopes import Told, envelope
 from relay_svc.operations import Format
-from relay_svc.plan import PickRefused
+from relay_svc.plan import NoPlan, PickRefused, PicksOverloaded
 from trunkline.errors import Reason
 
 Headers = list[tuple[bytes, bytes]]
@@ -96,8 +96,12 @@ _ROWS: Final = {
 }
 
 
-def of_pick(refused: PickRefused) -> HttpRefusal:
-    """Say a router's refusal over HTTP. What the client cannot help (a token the router refuses) shows no details."""
+def of_pick(refused: NoPlan) -> HttpRefusal:
+    """Say over HTTP why there is no plan. What the client cannot help (a token the router refuses) shows no details."""
+    if isinstance(refused, PicksOverloaded):
+        return overloaded("requests are waiting for a router")
+    if not isinstance(refused, PickRefused):
+        return routers_unreachable()
     row = _ROWS.get(refused.reason) if refused.reason else None
     if row is None or refused.reason is None:
         return internal()

@@ -61,8 +61,8 @@ class Connection(Protocol):
         """The pace."""
         ...
 
-    def standing_headers(self) -> Headers:
-        """Give the headers that every answer carries."""
+    def standing_lines(self) -> bytes:
+        """Give the header lines that every answer carries, each with its end."""
         ...
 
     def on_response_complete(self) -> None:
@@ -272,15 +272,14 @@ class Exchange:
 
         Framing is made here, from `content-length` where it is given.
         """
-        lines = [b": ".join(header) for header in self._connection.standing_headers()]
-        lines += [b": ".join(header) for header in headers]
+        lines = [b": ".join(header) for header in headers]
         lines += self._framing(status, headers)
-        head = b"\r\n".join((_STATUS_LINES.get(status) or _status_line(status), *lines, b"\r\n"))
+        fields = b"\r\n".join((*lines, b"\r\n"))
         # A value that holds a line's end would let an upstream write the client's next answer.
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
+        if not fields.count(b"\n") == fields.count(b"\r") == len(lines) + 1:
             raise ValueError("a header holds the end of a line")
         self.started, self.status = True, status
-        self._unsent = head
+        self._unsent = (_STATUS_LINES.get(status) or _status_line(status)) + self._connection.standing_lines() + fields
 
     def _framing(self, status: int, headers: Headers) -> list[bytes]:
         """Settle how the answer's end will be told, and whether the connection outlives it; gives the lines that say so."""
@@ -395,7 +394,7 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return b"HTTP/1.1 %d %b" % (status, phrase.encode())
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
 
 
 _STATUS_LINES: Final = {status.value: _status_line(status.value) for status in HTTPStatus}

@@ -8,8 +8,7 @@ What becomes of a name is worked out once (the same few come with every request)
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -75,14 +74,6 @@ _NOT_SENT_DOWN: Final = _HOP_BY_HOP | {
 _NOT_SENT_DOWN_PREFIXES: Final = (b"x-trunkline-", b"cf-", b"access-control-")
 
 
-def to_upstream(
-    client: Iterable[tuple[bytes, bytes]], request_id: str, key: str | None, overrides: Mapping[str, str]
-) -> Headers:
-    """Give the headers of a request to an upstream that takes a bearer token; `overrides` win over all but framing."""
-    credentials = [(b"authorization", b"Bearer " + key.encode())] if key else []
-    return with_own(client, request_id, credentials, overrides)
-
-
 def with_own(
     client: Iterable[tuple[bytes, bytes]],
     request_id: str,
@@ -91,8 +82,11 @@ def with_own(
 ) -> Headers:
     """Give the headers of an upstream request: the client's, ours over them, `overrides` over all but framing."""
     own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode()), *credentials]
-    passed = _end_to_end(client, _sent_up)
-    replaced = {name for name, _ in credentials if name not in _NOT_SENT_UP}
+    passed = _end_to_end(client, _SENT_UP)
+    replaced: set[bytes] = set()
+    for name, _ in credentials:
+        if name not in _NOT_SENT_UP:
+            replaced.add(name)
     if overrides:
         ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
         set_here = {name for name, _ in ours}
@@ -110,7 +104,7 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connecti
 
 def to_client(upstream: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Give the headers of an upstream's answer that the client gets."""
-    return _end_to_end(upstream, _sent_down)
+    return _end_to_end(upstream, _SENT_DOWN)
 
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
@@ -121,31 +115,34 @@ def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     return b""
 
 
-@lru_cache(maxsize=1024)
-def _sent_up(name: bytes) -> bytes | None:
-    """Give a name in lower case; None when its header ends here."""
-    name = name.lower()
-    return None if name in _NOT_SENT_UP or name.startswith(_NOT_SENT_UP_PREFIXES) else name
+class _Names(dict[bytes, bytes | None]):
+    """Each name in lower case; None when its header ends here. The first that are asked for are remembered."""
 
+    def __init__(self, ending: frozenset[bytes], prefixes: tuple[bytes, ...]) -> None:
+        self._ending, self._prefixes = ending, prefixes
 
-@lru_cache(maxsize=1024)
-def _sent_down(name: bytes) -> bytes | None:
-    """As `_sent_up`, the other way."""
-    name = name.lower()
-    return None if name in _NOT_SENT_DOWN or name.startswith(_NOT_SENT_DOWN_PREFIXES) else name
+    def __missing__(self, name: bytes) -> bytes | None:
+        lower = name.lower()
+        passed = None if lower in self._ending or lower.startswith(self._prefixes) else lower
+        if len(name) <= _LONGEST_KEPT and len(self) < _MOST_KEPT:
+            self[name] = passed
+        return passed
 
 
 _LONGEST_KEPT: Final = 64
 """Bytes of the longest name that is remembered."""
+_MOST_KEPT: Final = 1024
+_SENT_UP: Final = _Names(_NOT_SENT_UP, _NOT_SENT_UP_PREFIXES)
+_SENT_DOWN: Final = _Names(_NOT_SENT_DOWN, _NOT_SENT_DOWN_PREFIXES)
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 """What `Connection` says nearly always: it names no header."""
 
 
-def _end_to_end(headers: Iterable[tuple[bytes, bytes]], sent: Any) -> Headers:
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]], sent: _Names) -> Headers:
     passed: Headers = []
     named: set[bytes] | None = None
     for name, value in headers:
-        lowered = sent(name) if len(name) <= _LONGEST_KEPT else sent.__wrapped__(name)
+        lowered = sent[name]
         if lowered is not None:
             passed.append((lowered, value))
         elif value not in _PLAIN_CONNECTION and name.lower() == b"connection":

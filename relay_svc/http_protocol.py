@@ -82,6 +82,8 @@ class _Direct(HttpToolsProtocol):
     """Whether the head just read offers another protocol."""
     _serving: Exchange | None = None
     """The exchange that has a task; those behind it wait in uvicorn's pipeline."""
+    _standing: tuple[Headers, bytes] = [], b""
+    """The headers of every answer, and how they were written."""
     _idle_since: float | None = None
     """When the last answer ended, while nothing has come since."""
 
@@ -248,8 +250,13 @@ class _Direct(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.hang_up()
 
-    def standing_headers(self) -> Headers:
-        return self.server_state.default_headers
+    def standing_lines(self) -> bytes:
+        headers = self.server_state.default_headers  # another list whenever its `date` is another
+        standing, lines = _Direct._standing
+        if standing is not headers:
+            lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            _Direct._standing = headers, lines
+        return lines
 
     def hang_up(self, *, abort: bool = False) -> None:
         if abort:

@@ -41,7 +41,7 @@ LOST: Final = Counter(
 CLIENTS_GONE: Final = Counter("trunkline_relay_clients_gone_total", "Clients that left before their answer ended.")
 PICK_SECONDS: Final = Histogram(
     "trunkline_relay_pick_seconds",
-    "From asking for a plan to having it or its refusal.",
+    "From asking the routers for a plan, or for the models, to having it or its refusal.",
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2.5, 5),
 )
 PICKS_ASKED_AGAIN: Final = Counter("trunkline_relay_picks_asked_again_total", "Picks asked again of another router.")

@@ -13,7 +13,7 @@ import msgspec
 from relay_svc import errors, record
 from relay_svc.exchange import Exchange
 from relay_svc.operations import Format
-from relay_svc.plan import Model, Models, PickRefused, PicksOverloaded, Routers, RoutersUnreachable
+from relay_svc.plan import Model, Routers
 from relay_svc.record import Record, now
 from trunkline.secret import Secret
 
@@ -30,9 +30,10 @@ class ModelList:
         self._routers, self._time_limit = routers, time_limit
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, wanted: str, written: Format) -> None:
-        """List the models, or show the one wanted. Raises HttpRefusal."""
+        """List the models, or show the one wanted. Raises HttpRefusal, NoPlan."""
         noted.body_end = now()
-        listed = await self._models(api_key, noted.client_address)
+        deadline = asyncio.get_running_loop().time() + self._time_limit
+        listed = await self._routers.models(api_key, noted.client_address, deadline)
         wanted = wanted.removeprefix(_PREFIX)
         if wanted:
             model = _find(listed.models, wanted)
@@ -47,17 +48,6 @@ class ModelList:
         headers += [(b"content-type", b"application/json"), (b"x-trunkline-revision", b"%d" % listed.revision)]
         noted.outcome = record.SERVED
         await exchange.answer(200, headers, b"" if exchange.method == "HEAD" else msgspec.json.encode(body))
-
-    async def _models(self, api_key: Secret, client_address: str) -> Models:
-        deadline = asyncio.get_running_loop().time() + self._time_limit
-        try:
-            return await self._routers.models(api_key, client_address, deadline)
-        except PickRefused as refused:
-            raise errors.of_pick(refused) from None
-        except RoutersUnreachable:
-            raise errors.routers_unreachable() from None
-        except PicksOverloaded:
-            raise errors.overloaded("requests are waiting for a router") from None
 
 
 def _find(models: Iterable[Model], wanted: str) -> Model | None:

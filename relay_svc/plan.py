@@ -158,7 +158,11 @@ class Models:
     degraded: bool = False
 
 
-class PickRefused(Exception):  # noqa: N818 - an answer, not an error
+class NoPlan(Exception):  # noqa: N818 - the root of those below; `errors.of_pick` says each over HTTP
+    """No plan, and no list of models either."""
+
+
+class PickRefused(NoPlan):
     """Why there is no plan, as a router said it; `reason` is None when it speaks of a kind unknown here."""
 
     def __init__(
@@ -175,11 +179,11 @@ class PickRefused(Exception):  # noqa: N818 - an answer, not an error
         self.retry_delay = retry_delay
 
 
-class RoutersUnreachable(Exception):  # noqa: N818 - a state, said to the client as 503
+class RoutersUnreachable(NoPlan):
     """No router answered in time."""
 
 
-class PicksOverloaded(Exception):  # noqa: N818 - a state, said to the client as 503
+class PicksOverloaded(NoPlan):
     """More picks are waiting than the bound allows."""
 
 
@@ -187,7 +191,7 @@ class Routers(Protocol):
     """The port to the routers. Every wait ends at `deadline`, by the event loop's clock."""
 
     def pick(self, asked: Asked, deadline: float) -> Coroutine[Any, Any, Plan]:
-        """Ask for a plan. Raises PickRefused, RoutersUnreachable, PicksOverloaded."""
+        """Ask for a plan. Raises NoPlan."""
         ...
 
     async def models(self, api_key: Secret, client_address: str, deadline: float) -> Models:

@@ -11,13 +11,13 @@ from relay_svc import errors, record
 from relay_svc.deadlines import Deadlines
 from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import Exchange
-from relay_svc.plan import Asked, Candidate, Plan, Result, Routers
+from relay_svc.plan import Asked, Candidate, PickRefused, Plan, Result, Routers
 from relay_svc.providers import Call, Target
 from relay_svc.providers.coze import calls, workflow
 from relay_svc.providers.coze.runs import Execution
 from relay_svc.providers.coze.steps import Failed
 from relay_svc.record import Attempt, Record, now
-from relay_svc.serving import Bounds, planned
+from relay_svc.serving import Bounds
 from relay_svc.shaping import upstream_headers
 from relay_svc.upstream import (
     BrokenAnswer,
@@ -46,7 +46,7 @@ class Runs:
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, run_id: str) -> None:
-        """Serve one request. Raises HttpRefusal before anything was sent, ClientStalled."""
+        """Serve one request. Raises HttpRefusal or NoPlan before anything was sent, ClientStalled."""
         noted.body_end = now()
         try:
             with self._deadlines.within(self._bounds.total_timeout):
@@ -80,9 +80,9 @@ class Runs:
     async def _plan(self, noted: Record, api_key: Secret, execution: Execution) -> Plan:
         asked = Asked(api_key, execution.model, noted.client_address, 1, execution.channel_id)
         try:
-            return await planned(self._routers, asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
-        except HttpRefusal as refusal:
-            if refusal.reason in _NOT_THE_CALLERS:
+            return await self._routers.pick(asked, self._deadlines.loop.time() + self._bounds.pick_timeout)
+        except PickRefused as refused:
+            if refused.reason in _NOT_THE_CALLERS:
                 raise errors.run_unknown() from None
             raise
 

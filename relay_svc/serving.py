@@ -20,7 +20,7 @@ from relay_svc.inbound import Inbound
 from relay_svc.incoming import Incoming
 from relay_svc.multipart import ComingForm, Form, FormFault
 from relay_svc.payload import PayloadFault
-from relay_svc.plan import Asked, PickRefused, PicksOverloaded, Plan, Result, Routers, RoutersUnreachable
+from relay_svc.plan import Asked, Result, Routers
 from relay_svc.providers import Adapter
 from relay_svc.record import Record, now
 from relay_svc.refusals import shown_error
@@ -53,17 +53,17 @@ class Serving:
         self._spills = Spills()
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
-        """Serve one request. Raises HttpRefusal before anything was sent, ClientStalled."""
+        """Serve one request. Raises HttpRefusal or NoPlan before anything was sent, ClientStalled."""
+        _refuse_encoded(exchange)
         if route.endpoint.body is Body.MULTIPART:
             await self._serve_form(exchange, noted, api_key, route)
             return
-        body = await self._body(exchange, noted)
-        inbound = _read(exchange, noted, route, body)
-        await self._route(exchange, noted, api_key, inbound)
+        body = await exchange.body(self._bounds.max_body_bytes, self._bounds.body_timeout)
+        noted.body_end, noted.bytes_in = now(), len(body)
+        await self._route(exchange, noted, api_key, _read(exchange, noted, route, body))
 
     async def _serve_form(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         """Serve a request whose body goes up while it comes in."""
-        _refuse_encoded(exchange)
         bounds = self._bounds
         incoming = Incoming(exchange, bounds.max_body_bytes, bounds.body_timeout)
         upload = Upload(incoming, exchange.header(b"content-type"), bounds.max_held_bytes, self._spills)
@@ -79,19 +79,12 @@ class Serving:
             noted.bytes_in = upload.count
             upload.close()
 
-    async def _body(self, exchange: Exchange, noted: Record) -> bytes:
-        _refuse_encoded(exchange)
-        body = await exchange.body(self._bounds.max_body_bytes, self._bounds.body_timeout)
-        noted.body_end = now()
-        noted.bytes_in = len(body)
-        return body
-
     async def _route(self, exchange: Exchange, noted: Record, api_key: Secret, inbound: Inbound) -> None:
         asked = Asked(api_key, inbound.model, noted.client_address, self._bounds.max_attempts)
         events = False
         try:
             with self._deadlines.within(self._bounds.total_timeout, exchange.task):
-                noted.plan = plan = await planned(self._routers, asked, self._pick_by())
+                noted.plan = plan = await self._routers.pick(asked, self._pick_by())
                 walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, plan)
                 begun: Begun | ErrorAnswer | None = None
                 try:
@@ -125,21 +118,6 @@ class Serving:
         if walk.current is not None and not walk.current.ended:
             left = exchange.gone or exchange.stalled
             walk.current.end(self._routers, Result.CLIENT_LEFT if left else Result.ABANDONED)
-
-
-async def planned(routers: Routers, asked: Asked, deadline: float) -> Plan:
-    """Ask for a plan. Raises HttpRefusal."""
-    start = now()
-    try:
-        return await routers.pick(asked, deadline)
-    except PickRefused as refused:
-        raise errors.of_pick(refused) from None
-    except RoutersUnreachable:
-        raise errors.routers_unreachable() from None
-    except PicksOverloaded:
-        raise errors.overloaded("requests are waiting for a router") from None
-    finally:
-        metrics.PICK_SECONDS.observe(now() - start)
 
 
 def _refuse_encoded(exchange: Exchange) -> None:

@@ -114,7 +114,7 @@ class _OtherBody(PlainBody):
         self._read = read
 
     def usage(self) -> Usage:
-        return self._read(self._tail.read())
+        return self._read(self._tail())
 
 
 class _AnthropicStream(EventStream):
@@ -135,7 +135,7 @@ class _AnthropicStream(EventStream):
 
     def end(self, *, clean: bool) -> Ending:
         held = bytes(self._held)
-        text = self._tail.read() + held
+        text = self._tail() + held
         if _tells_error(text):
             return Ending(held if clean else b"", whole=clean, told=True)
         if _STOPPED.search(text):
@@ -143,7 +143,7 @@ class _AnthropicStream(EventStream):
         return Ending(b"", whole=False)
 
     def usage(self) -> Usage:
-        return _anthropic_usage(self._head, self._tail.read())
+        return _anthropic_usage(self._head, self._tail())
 
 
 class _ResponsesStream(EventStream):
@@ -190,12 +190,12 @@ class _GeminiStream(EventStream):
 
     def end(self, *, clean: bool) -> Ending:
         ending = super().end(clean=clean)
-        if not ending.whole and not ending.told and clean and _REFUSED.search(self._tail.read()):
+        if not ending.whole and not ending.told and clean and _REFUSED.search(self._tail()):
             return Ending(bytes(self._held), whole=True)
         return ending
 
     def usage(self) -> Usage:
-        return _gemini_usage(self._tail.read())
+        return _gemini_usage(self._tail())
 
 
 class _OtherStream(EventStream):
@@ -203,7 +203,7 @@ class _OtherStream(EventStream):
 
     def end(self, *, clean: bool) -> Ending:
         ending = super().end(clean=clean)
-        if not ending.whole and not ending.told and clean and _LAST_WORD.search(self._tail.read()):
+        if not ending.whole and not ending.told and clean and _LAST_WORD.search(self._tail()):
             return Ending(bytes(self._held), whole=True)
         return ending
 

@@ -58,20 +58,18 @@ class StreamBroke(Exception):  # noqa: N818 - a state: ask elsewhere
 class Answer(asyncio.Future[Plan]):
     """The answer to one pick: a plan; PickRefused, StreamBroke, or TimeoutError at its deadline."""
 
-    def __init__(self, stream: "PickStream", number: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for the answer to a pick."""
-        super().__init__(loop=loop)
-        self._stream, self._number = stream, number
+    stream: "PickStream"
+    number: int
 
     def cut(self) -> None:
         """End the wait: time is up."""
-        self._stream.forget(self._number)
+        self.stream.forget(self.number)
         if not self.done():
             self.set_exception(TimeoutError())
 
     def cancel(self, msg: Any = None) -> bool:
         """End the wait: nobody wants to know any more."""
-        self._stream.forget(self._number)
+        self.stream.forget(self.number)
         return super().cancel(msg)
 
 
@@ -118,7 +116,8 @@ class PickStream:
             raise StreamBroke
         self._last = number = self._last + 1
         deadlines = self._deadlines
-        self._waiting[number] = answer = Answer(self, number, deadlines.loop)
+        self._waiting[number] = answer = Answer(loop=deadlines.loop)
+        answer.stream, answer.number = self, number
         deadlines.begin(answer, deadline)
         outbox = self._outbox
         outbox.append((number, item_of(number, pick, None if time_limit == ROUTERS_LIMIT else time_limit)))

@@ -9,6 +9,7 @@ those that others name come and go.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from relay_svc import metrics
@@ -97,6 +98,7 @@ class RouterClient:
         if self._waiting >= self._max_waiting:
             raise PicksOverloaded
         self._waiting += 1
+        asked_at = perf_counter()
         refused: PickRefused | None = None
         tried: set[str] = set()
         try:
@@ -122,6 +124,7 @@ class RouterClient:
                     break
         finally:
             self._waiting -= 1
+            metrics.PICK_SECONDS.observe(perf_counter() - asked_at)
         raise refused or RoutersUnreachable
 
     def _best(self, tried: set[str]) -> Link | None:
