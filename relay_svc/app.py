@@ -73,7 +73,10 @@ class Relay:
         except HttpRefusal as refusal:
             await self._refuse(exchange, noted, refusal, found)
         except NoPlan as refused:
-            await self._refuse(exchange, noted, errors.of_pick(refused), found)
+            said = errors.of_pick(refused)
+            if said.status == 500:  # noqa: PLR2004 - HTTP
+                log.warning("a router refused", request_id=noted.request_id, fault=str(refused))
+            await self._refuse(exchange, noted, said, found)
         except Exception:
             # The boundary: the client is told that it was us, the log says what.
             log.exception("request failed", request_id=noted.request_id)

@@ -27,7 +27,7 @@ log = get_logger()
 _ASK_ANOTHER: Final = frozenset(
     {Reason.UNVERIFIED, Reason.NOT_READY, Reason.STALE, Reason.DRAINING, Reason.OVERLOADED, Reason.INTERNAL}
 )
-"""What one router says of itself: another may know better."""
+"""What one router says of itself: another may know better. So may one be asked whose reasons are known here."""
 _MOST_ROUTERS: Final = 64
 """Most routers joined; more that peers name are left alone."""
 _PROOF_LIMIT: Final = ROUTERS_LIMIT
@@ -116,7 +116,7 @@ class RouterClient:
                 except StreamBroke:
                     metrics.PICKS_ASKED_AGAIN.inc()
                 except PickRefused as refusal:
-                    if refusal.reason not in _ASK_ANOTHER or refused:
+                    if refused or not (refusal.reason is None or refusal.reason in _ASK_ANOTHER):
                         raise
                     refused = refusal
                     metrics.PICKS_ASKED_AGAIN.inc()

@@ -17,6 +17,7 @@ from trunkline.errors import DOMAIN, FieldFault, Reason, Refused
 from trunkline.v1 import error_reason_pb2, router_pb2
 
 _NUMBERS = {reason: error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}") for reason in Reason}
+_REASONS = {number: reason for reason, number in _NUMBERS.items()}
 
 
 def status_of(refused: Refused, request_id: str = "") -> status_pb2.Status:
@@ -78,10 +79,10 @@ def read_error(error: grpc.aio.AioRpcError) -> RefusalRead:
 
 
 def read_refusal(refusal: router_pb2.Refusal) -> RefusalRead:
-    """Read the refusal that answers one pick of a stream."""
+    """Read the refusal that answers one pick of a stream; its reason is None when a newer router gives one unknown here."""
     return RefusalRead(
         refusal.code,
-        _reason(error_reason_pb2.ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")),
+        _REASONS.get(refusal.reason),
         refusal.message,
         dict(refusal.metadata),
         refusal.retry_delay.ToTimedelta().total_seconds() if refusal.HasField("retry_delay") else None,

@@ -50,7 +50,7 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     router_id: str = "r1"
     plans: dict[str, list[pb.Candidate]] = field(default_factory=dict)
     """Candidates by model; a model that is not here is unknown."""
-    refuses: dict[str, Refused] = field(default_factory=dict)
+    refuses: dict[str, Refused | pb.Refusal] = field(default_factory=dict)
     """What is said of a model instead."""
     deferred: set[str] = field(default_factory=set)
     """Models whose picks are decided later: when `release` is set."""
@@ -86,7 +86,8 @@ class Router(router_pb2_grpc.RouterServiceServicer):
         if pick.api_key not in API_KEYS:
             result.refusal.CopyFrom(refusal_of(ApiKeyUnknown(revision=REVISION)))
         elif pick.model in self.refuses:
-            result.refusal.CopyFrom(refusal_of(self.refuses[pick.model]))
+            said = self.refuses[pick.model]
+            result.refusal.CopyFrom(said if isinstance(said, pb.Refusal) else refusal_of(said))
         elif pick.model not in self.plans:
             result.refusal.CopyFrom(refusal_of(ModelUnknown(model=pick.model, revision=REVISION)))
         elif not planned:

@@ -19,6 +19,7 @@ from tests.integration.relay_svc.conftest import CHAT, running_relay
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
 from trunkline.errors import NoChannel, NotReady, Unverified
+from trunkline.rpc import refusal_of
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2 as pb
 
@@ -148,6 +149,30 @@ async def test_a_flat_refusal_is_final() -> None:
     assert caught.value.reason == "NO_CHANNEL"
     assert caught.value.metadata["considered"] == "1"
     assert len(one.picks) + len(two.picks) == 1
+
+
+async def test_a_reason_unknown_here_is_asked_of_one_other_and_ends_in_a_refusal() -> None:
+    """As while routers are upgraded and this relay is not yet."""
+    newer = pb.Refusal(code=5, reason=cast("Any", 9_999), message="gone")
+    one, two = Router("a", plans={"m": PLAN}, refuses={"m": newer, "n": newer}), Router("b", plans={"m": PLAN})
+    two.refuses["n"] = newer
+    async with one.serving(), two.serving(), client_of(one, two) as client:
+        for _ in range(5):
+            assert (await client.pick(asked(), soon())).router == two.address
+        with pytest.raises(PickRefused, match="gone") as caught:
+            await client.pick(asked("n"), soon())
+    assert caught.value.reason is None
+
+
+async def test_the_log_has_the_words_of_a_refusal_that_no_client_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    """Under the request id that the client is told."""
+    router = Router(refuses={"m": pb.Refusal(code=5, reason=cast("Any", 9_999), message="between us")})
+    async with router.serving(), running_relay(router.address) as relay, relay.http() as http:
+        answer = await http.post(CHAT, json={"model": "m", "messages": []})
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (500, "INTERNAL")
+    assert "between us" not in answer.text
+    (line,) = (line for line in "".join(capfd.readouterr()).splitlines() if "between us" in line)
+    assert answer.headers["x-request-id"] in line
 
 
 @pytest.mark.parametrize("refused", [Unverified(cause="no database"), NotReady()], ids=["unverified", "not ready"])
@@ -348,13 +373,15 @@ async def test_a_relay_is_ready_once_a_router_with_a_catalog_answers() -> None:
 
 
 class Senseless(Router):
-    """Refuses one model for a reason that nobody knows."""
+    """Refuses one model in words that cannot be read: more seconds than a time span holds."""
 
     def decide(self, pick: pb.Pick) -> pb.PickChannelsResponse.Result:
         """Decide one pick."""
         if pick.model != "senseless":
             return super().decide(pick)
-        return pb.PickChannelsResponse.Result(refusal=pb.Refusal(reason=cast("Any", 9999)))
+        result = pb.PickChannelsResponse.Result(refusal=refusal_of(Unverified(cause="no database")))
+        result.refusal.retry_delay.seconds = 10**15
+        return result
 
 
 async def test_an_answer_that_makes_no_sense_fails_its_request_and_no_other() -> None:

@@ -8,7 +8,7 @@ import pytest
 from trunkline import errors
 from trunkline.errors import InvalidFields, Reason, Refused
 from trunkline.rpc import read_refusal, refusal_of, status_of
-from trunkline.v1 import error_reason_pb2
+from trunkline.v1 import error_reason_pb2, router_pb2
 
 REFUSALS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Refused)]
 LEAVES = [kind for kind in REFUSALS if kind is not Refused]
@@ -58,6 +58,12 @@ def test_a_refusal_says_the_same_on_the_stream_and_in_a_status(kind: type[Refuse
     assert (refused.retry_delay is None) == (
         refused.code not in {errors.Code.UNAVAILABLE, errors.Code.RESOURCE_EXHAUSTED}
     )
+
+
+def test_a_reason_that_only_newer_routers_know_is_none_here() -> None:
+    """The code and the words are there all the same."""
+    read = read_refusal(router_pb2.Refusal(code=errors.Code.NOT_FOUND, reason=9_999, message="gone"))  # type: ignore[arg-type]
+    assert (read.code, read.reason, read.message) == (errors.Code.NOT_FOUND, None, "gone")
 
 
 def test_a_strangers_text_is_bounded_and_quoted_in_a_message() -> None:
