@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -141,21 +141,14 @@ async def test_a_pick_whose_asker_leaves_as_the_stream_breaks_leaves_no_fault_be
         assert tasks[1].cancelled() or isinstance(tasks[1].exception(), StreamBroke)
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        pb.Refusal(reason=cast("Any", 9999)),
-        pb.Refusal(reason=error_reason_pb2.ERROR_REASON_UNVERIFIED, retry_delay=duration(1e15)),
-    ],
-    ids=["a reason that nobody knows", "a delay that no clock can hold"],
-)
-async def test_an_answer_that_makes_no_sense_is_its_askers_fault_and_nobody_elses(refusal: pb.Refusal) -> None:
-    """Those in the same message get their plans, and the stream goes on."""
+async def test_an_answer_that_makes_no_sense_is_its_askers_fault_and_nobody_elses() -> None:
+    """A delay that no clock can hold: those in the same message get their plans, and the stream goes on."""
+    refusal = pb.Refusal(reason=error_reason_pb2.ERROR_REASON_UNVERIFIED, retry_delay=duration(1e15))
     async with running() as (stream, call):
         senseless, others = ask(stream), [ask(stream) for _ in range(2)]
         await eventually_async(lambda: call.written[-1] == [1, 2, 3])
         call.answer(2, 3, senseless=pb.PickChannelsResponse.Result(id=1, refusal=refusal))
-        with pytest.raises((ValueError, OverflowError)):
+        with pytest.raises(OverflowError):
             await senseless
         assert [(await answer).decision_id for answer in others] == ["d2", "d3"]
         later = ask(stream)
