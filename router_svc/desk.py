@@ -15,14 +15,15 @@ from typing import Final
 from msgspec import Struct, structs
 from prometheus_client import Counter
 
-from router_svc import metrics, picker
+from router_svc import metrics
 from router_svc.cache import Cache
 from router_svc.catalog import Part
 from router_svc.direct import Direct
 from router_svc.doubts import undoubted
 from router_svc.lineage import Standing
 from router_svc.negatives import Negatives, hopeless
-from router_svc.picker import Ask, Decision, Plan
+from router_svc.picker import decide
+from router_svc.plan import Ask, Decision, OpenKey, Plan
 from router_svc.snapshot import Snapshot, Token
 from router_svc.turns import Turns
 from router_svc.turnstile import Turnstile
@@ -70,7 +71,7 @@ class Desk:
     """Settles picks."""
 
     def __init__(
-        self, cache: Cache, open_key: picker.OpenKey, direct: Direct | None = None, *, from_snapshot: bool = True
+        self, cache: Cache, open_key: OpenKey, direct: Direct | None = None, *, from_snapshot: bool = True
     ) -> None:
         """Take the cache, what opens channel keys, what reads for single picks, and whether snapshots answer at all."""
         self._cache = cache
@@ -204,7 +205,7 @@ class Desk:
         snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
         if snapshot is None:
             return None
-        decision = picker.decide(snapshot, ask, self._cache.time(), self._open_key)
+        decision = decide(snapshot, ask, self._cache.time(), self._open_key)
         if isinstance(decision, Refused):
             if part is None:
                 return None

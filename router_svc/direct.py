@@ -14,7 +14,7 @@ from router_svc import catalog, metrics
 from router_svc.cache import Cache
 from router_svc.catalog import Part
 from router_svc.line import Line, LineDown, hang_up, leaving
-from router_svc.picker import Ask
+from router_svc.plan import Ask
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 

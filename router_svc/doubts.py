@@ -7,7 +7,7 @@ can read. A row that says itself that it is off, or is of other groups and model
 from collections.abc import Iterator
 
 from router_svc.explain import groups_of
-from router_svc.picker import Ask
+from router_svc.plan import Ask
 from router_svc.snapshot import Quarantined, Snapshot, covers
 from trunkline.errors import (
     AddressNotAllowed,

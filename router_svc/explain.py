@@ -7,7 +7,7 @@ together. It lists every group of the caller up to the one that served.
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from router_svc.picker import Ask, Decision, Plan
+from router_svc.plan import Ask, Decision, Plan
 from router_svc.routes import Placement, Route
 from router_svc.snapshot import Channel, Seal, Snapshot
 

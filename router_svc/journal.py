@@ -9,7 +9,7 @@ from typing import Final
 from router_svc import metrics
 from router_svc.desk import Decided
 from router_svc.explain import explain
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from trunkline.errors import NoChannel
 from trunkline.telemetry import DISTRIBUTOR, get_logger
 

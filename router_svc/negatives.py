@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from weakref import ref
 
-from router_svc.picker import Ask, Decision, OpenKey, find, refusal
+from router_svc.picker import find
+from router_svc.plan import Ask, Decision, OpenKey
+from router_svc.refusing import refusal
 from router_svc.snapshot import Snapshot
 from trunkline.errors import ApiKeyUnknown, ModelNotInGroup, ModelUnknown, NoChannel, Refused
 

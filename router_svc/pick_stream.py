@@ -14,7 +14,7 @@ from router_svc import metrics
 from router_svc.desk import SHARE, Decided, Desk, Request
 from router_svc.journal import Journal
 from router_svc.pick_reader import PickReader, id_of
-from router_svc.picker import Plan
+from router_svc.plan import Plan
 from router_svc.plan_writer import PlanWriter
 from router_svc.turns import Turns
 from router_svc.wire import Asked, Asks

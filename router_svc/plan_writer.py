@@ -12,7 +12,7 @@ from typing import Final
 from google.protobuf import duration_pb2
 
 from router_svc.follower import Trust
-from router_svc.picker import Candidate, Plan
+from router_svc.plan import Candidate, Plan
 from router_svc.snapshot import NO_SHAPING, ChannelKey, Proxy, Shaping, Timeouts, Token
 from router_svc.wire import duration_message, token_message
 from trunkline.errors import Refused

@@ -20,8 +20,9 @@ from router_svc.listing import list_models
 from router_svc.negatives import again
 from router_svc.outcomes import Outcomes
 from router_svc.pick_stream import PickStream
-from router_svc.picker import Ask, Plan, refused_by
+from router_svc.plan import Ask, Plan
 from router_svc.plan_writer import PlanWriter
+from router_svc.refusing import refused_by
 from router_svc.snapshot import Snapshot
 from router_svc.status import status_message
 from router_svc.streams import refusals_alone, take_each

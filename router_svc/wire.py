@@ -14,7 +14,7 @@ from msgspec import Struct
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.explain import Considered
 from router_svc.follower import State
-from router_svc.picker import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask
+from router_svc.plan import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask
 from router_svc.snapshot import Token
 from trunkline.errors import FieldFault, InvalidFields
 from trunkline.secret import ApiKeyHasher

@@ -13,7 +13,8 @@ from typing import Final
 
 from bench.router.catalogs import API_KEY, EACH, GROUP, MODELS, PEPPER, built, channel_row, head_of, model
 from router_svc.draft import apply_delta
-from router_svc.picker import Ask, find
+from router_svc.picker import find
+from router_svc.plan import Ask
 from router_svc.rows import Reader
 from router_svc.snapshot import Channel, ChannelKey, Head, Snapshot, Token
 from trunkline.secret import ApiKeyHasher, Secret

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from router_svc.desk import Decided, Request
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Channel, Snapshot, Token
 from tests.simulation.database import Catalog, Database, covers
 from tests.simulation.virtual import Universe

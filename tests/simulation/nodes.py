@@ -31,7 +31,7 @@ from router_svc.follower import POLL, Action, Follower, Load
 from router_svc.invalidation import InvalidationStream
 from router_svc.lease import Identity
 from router_svc.lookups import Lookups
-from router_svc.picker import Ask
+from router_svc.plan import Ask
 from router_svc.snapshot import Token
 from tests.simulation.database import LEASE_KEPT, Content, Database, Name
 from tests.simulation.laws import Answer, Witness

@@ -26,7 +26,8 @@ from hypothesis.stateful import (
 
 from router_svc import catalog
 from router_svc.line import Connection
-from router_svc.picker import Ask, Plan, decide
+from router_svc.picker import decide
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Snapshot
 from tests.harness.fuzz import examples
 from tests.simulation.database import API_KEYS, GROUPS, MODELS, ApiKey, Channel, Content, Database, Group, Name, covers

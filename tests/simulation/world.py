@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router_svc.follower import LEASE
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Token
 from tests.simulation.database import (
     API_KEYS,

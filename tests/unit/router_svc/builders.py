@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from router_svc.draft import BadRow, Draft
-from router_svc.picker import Ask, Plan, decide
+from router_svc.picker import decide
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import (
     ApiKey,
     Channel,

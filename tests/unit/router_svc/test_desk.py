@@ -12,7 +12,7 @@ from router_svc.cache import Cache
 from router_svc.catalog import Loaded
 from router_svc.desk import MOST_WAITING, Desk, Request
 from router_svc.direct import Direct, Reading
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Token
 from tests.harness.waiting import eventually_async
 from tests.unit.router_svc.builders import channel, open_any, snapshot

@@ -12,7 +12,7 @@ from router_svc.catalog import Loaded, Part
 from router_svc.desk import Desk, Request
 from router_svc.direct import Direct, Reading
 from router_svc.draft import BadRow
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Snapshot, Token
 from tests.unit.router_svc.builders import channel, open_any, snapshot
 from trunkline.errors import ModelUnknown, NoChannel, Unverified

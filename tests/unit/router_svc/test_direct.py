@@ -8,7 +8,7 @@ from typing import NoReturn
 from router_svc.cache import Cache
 from router_svc.direct import _LONG, _QUEUE, Direct
 from router_svc.line import Line, LineDown
-from router_svc.picker import Ask
+from router_svc.plan import Ask
 from trunkline.secret import Secret
 
 

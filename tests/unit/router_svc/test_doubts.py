@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from router_svc.doubts import doubt
 from router_svc.draft import BadRow
-from router_svc.picker import Ask, decide
+from router_svc.picker import decide
+from router_svc.plan import Ask
 from router_svc.snapshot import Snapshot
 from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, open_any, snapshot
 from trunkline.errors import Refused

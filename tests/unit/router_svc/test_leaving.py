@@ -11,7 +11,7 @@ from router_svc.direct import Direct
 from router_svc.line import Line, LineDown
 from router_svc.lineage import Lineage
 from router_svc.lookups import Lookups
-from router_svc.picker import Ask
+from router_svc.plan import Ask
 from trunkline.secret import Secret
 
 

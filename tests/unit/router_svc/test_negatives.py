@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 from router_svc.negatives import MOST, Negatives, again, hopeless
-from router_svc.picker import Ask, Decision, Plan
+from router_svc.plan import Ask, Decision, Plan
 from router_svc.snapshot import Snapshot
 from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, open_any, snapshot
 from trunkline.errors import ApiKeyExpired, ApiKeyUnknown, ModelUnknown, NoChannel, Refused

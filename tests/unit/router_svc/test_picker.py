@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_svc.draws import OFFSET, Draw
 from router_svc.explain import explain
 from router_svc.keyring import Keyring
-from router_svc.picker import _OFFSET, Ask, Plan, _Draw, decide, find
+from router_svc.picker import decide, find
+from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Channel, ChannelKey, Override, Proxy, Seal, Shaping, Snapshot, covers
 from tests.unit.router_svc.builders import (
     NOW,
@@ -178,7 +180,7 @@ def test_the_short_way_to_a_plan_gives_what_the_long_one_gives(
     for item in held.channels.values():
         for one in item.keys:
             one.ready = one.opened is not Seal.BROKEN
-    found, matched = _Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
+    found, matched = Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
     plan = find(held, ask, NOW, open_any)
     assert (plan is None) == (not found)
     if plan is not None:
@@ -191,7 +193,7 @@ def test_the_short_way_gives_the_long_ones_plan_whatever_the_seed(channels: int)
     held = snapshot(*(channel(number, weight=number) for number in range(1, channels + 1)))
     for seed in range(50):
         ask = Ask("m", group="default", seed=seed)
-        found, _ = _Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
+        found, _ = Draw.begun(held.channels, ask, open_any).from_routes(held.routes["default"])
         plan = find(held, ask, NOW, open_any)
         assert plan is not None
         assert plan.candidates == found
@@ -244,7 +246,7 @@ def test_the_seed_whose_draws_are_all_the_same_gives_a_whole_plan_like_any_other
     """One seed in so many has no chance left in it: channels then come in order, each once."""
     held = snapshot(*(channel(number, keys=[key(number), key(1000 + number)]) for number in range(1, channels + 1)))
     for _ in range(2):  # the second time by the short way
-        assert ids_of(plan_of(held, seed=-_OFFSET % 2**64))[:2] == [1, 2]
+        assert ids_of(plan_of(held, seed=-OFFSET % 2**64))[:2] == [1, 2]
 
 
 # ---------------------------------------------------------------------- models and groups

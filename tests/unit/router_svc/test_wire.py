@@ -7,7 +7,7 @@ from google.protobuf import duration_pb2
 
 from router_svc.desk import LONGEST_LIMIT, TIME_LIMIT
 from router_svc.follower import Trust
-from router_svc.picker import Ask, Plan
+from router_svc.plan import Ask, Plan
 from router_svc.plan_writer import PlanWriter
 from router_svc.snapshot import Channel, ChannelKey, Proxy, Shaping, Timeouts
 from router_svc.wire import Asks, duration_message, result_name, state_message, time_limit_of
