@@ -1,8 +1,8 @@
 """One request and its answer, as the rest of the relay sees them, on the client's connection itself.
 
-The law: reading is bounded in bytes and time, writing waits for the client (in time, too), and a client that leaves cancels
-the work at once, wherever it waits: the connection tells the exchange, the exchange cancels its task. An answer's framing is
-made here and nowhere else, and is whole or visibly broken, never out of step with the next answer.
+The law: writing waits for the client, for a time, and a client that leaves cancels the work at once, wherever it waits: the
+connection tells the exchange, the exchange cancels its task. An answer's framing is made here and nowhere else, and is whole
+or visibly broken, never out of step with the next answer.
 
 No ASGI: its messages, its queues and its second task a request cost more than all else that the relay does for one. uvicorn's
 protocol takes an Exchange for one of its own cycles, so connections, keep-alive, pipelining and drains stay uvicorn's; what
@@ -10,16 +10,12 @@ it reads and writes on a cycle is marked below.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
-from relay_svc import errors
+from relay_svc.client_request import ClientRequest, Connection, Headers
 
-Headers = list[tuple[bytes, bytes]]
-
-_MOST_UNASKED: Final = 64 << 10
-"""Bytes of a body that are taken in before anyone has asked for it."""
 _LARGE: Final = 16 << 10
 """Bytes from which a chunk is written beside its framing: a third write costs less than copying it."""
 _NO_BODY: Final = frozenset({204, 304})
@@ -29,75 +25,16 @@ class ClientStalled(Exception):  # noqa: N818 - a fact, not an error
     """The client took nothing for too long."""
 
 
-class Flow(Protocol):
-    """The pace of a connection, each way."""
-
-    write_paused: bool
-
-    def pause_reading(self) -> None:
-        """Take nothing from the client for now."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Go on."""
-        ...
-
-    async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
-        ...
-
-
-class Connection(Protocol):
-    """What an exchange needs of the connection it is on."""
-
-    transport: asyncio.Transport
-    peer: str
-    """The IP address at the other end; empty when it has none."""
-    stall_limit: float
-    """Longest wait, in seconds, for the client to take what is sent."""
-
-    @property
-    def flow(self) -> Flow:
-        """The pace."""
-        ...
-
-    def standing_lines(self) -> bytes:
-        """Give the header lines that every answer carries, each with its end."""
-        ...
-
-    def on_response_complete(self) -> None:
-        """Go on with what the client sent next."""
-        ...
-
-    def hang_up(self, *, abort: bool = False) -> None:
-        """Close the connection once what was written is taken, for which there is a limit, or at once."""
-        ...
-
-
-class Exchange:
+class Exchange(ClientRequest):
     """One request and its answer."""
 
     __slots__ = (
-        "_body",
         "_chunked",
-        "_connection",
-        "_end_of_body",
-        "_first",
         "_left",
-        "_most",
-        "_size",
         "_unsent",
         "close_delimited",
         "gone",
-        "headers",
         "keep_alive",
-        "loop",
-        "method",
-        "more_body",
-        "path",
-        "query",
-        "raw_path",
-        "response_complete",
         "sent",
         "stalled",
         "started",
@@ -117,21 +54,7 @@ class Exchange:
         query: bytes = b"",
     ) -> None:
         """Take a head, its names in lower case."""
-        self._connection = connection
-        self.method = method
-        """The method."""
-        self.path = path
-        """The path, decoded."""
-        self.raw_path = raw_path
-        """The path as it came."""
-        self.query = query
-        """What stood behind the path; it may hold an API key, so it is logged nowhere."""
-        self.headers = headers
-        self._first = dict(reversed(headers))
-        self._body: list[bytes] = []
-        self._size = 0
-        self._most = _MOST_UNASKED
-        self._end_of_body: asyncio.Future[None] | None = None
+        super().__init__(connection, method, path, headers, raw_path=raw_path, query=query)
         self.task: asyncio.Task[None] | None = None
         self._chunked = False
         self._unsent = b""
@@ -154,10 +77,6 @@ class Exchange:
         """Bytes of the answer's body sent."""
         self.keep_alive = True
         """Whether the connection outlives the answer. uvicorn clears it when it drains."""
-        self.more_body = True
-        """Whether some of the body is still to come. uvicorn clears it."""
-        self.response_complete = False
-        """Whether the answer is over. uvicorn starts the next request by it."""
 
     # ------------------------------------------------------------ the connection's side
 
@@ -178,92 +97,6 @@ class Exchange:
             self.gone = True
             if self.task is not None:
                 self.task.cancel()
-
-    def feed(self, data: bytes) -> None:
-        """Take a part of the body; past what may be taken in, no more is read for now."""
-        if self.response_complete:
-            return  # it was refused: what is left of it is thrown away
-        self._body.append(data)
-        self._size += len(data)
-        if self._size > self._most:
-            self._connection.flow.pause_reading()
-            self._wake()
-
-    def feed_end(self) -> None:
-        """Note that the body is whole."""
-        self.more_body = False
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._end_of_body is not None and not self._end_of_body.done():
-            self._end_of_body.set_result(None)
-
-    # ------------------------------------------------------------ the request
-
-    @property
-    def peer(self) -> str:
-        """The IP address at the other end of the connection; empty when it has none."""
-        return self._connection.peer
-
-    def header(self, name: bytes) -> bytes:
-        """Give the first value of a header, its name in lower case; empty when there is none."""
-        return self._first.get(name, b"")
-
-    async def body(self, limit: int, time_limit: float) -> bytes:
-        """Read the whole body, at most `limit` bytes within `time_limit` seconds. Raises HttpRefusal."""
-        length = self.header(b"content-length")
-        if length.isdigit() and int(length) > limit:
-            raise errors.body_too_large(limit)
-        self._most = limit
-        self._connection.flow.resume_reading()  # also for a body that is here: a client that leaves must be seen to
-        if self.more_body and self._size <= limit:
-            await self._rest_of_body(time_limit)
-        if self._size > limit:
-            raise errors.body_too_large(limit)
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
-        return body
-
-    def _invite(self) -> None:
-        if self.header(b"expect").lower() == b"100-continue":
-            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def stream_body(self) -> None:
-        """Have the body come bit by bit: as it is taken, so it comes."""
-        self._most = 0
-        self._connection.flow.resume_reading()
-        if self.more_body:
-            self._invite()
-
-    @property
-    def body_taken(self) -> bool:
-        """Whether the body was taken to its end."""
-        return not (self.more_body or self._body)
-
-    def take_body(self) -> bytes:
-        """Take what is here of a body that comes bit by bit."""
-        body, self._body, self._size = b"".join(self._body), [], 0
-        self._connection.flow.resume_reading()  # also after the last of it, as in `body`
-        return body
-
-    def hear(self, wake: Callable[[], None]) -> None:
-        """Call `wake` when there is something to take, or the body is over."""
-        self._end_of_body = self.loop.create_future()
-        self._end_of_body.add_done_callback(lambda _: wake())
-        if self._body or not self.more_body:
-            self._wake()
-
-    async def _rest_of_body(self, time_limit: float) -> None:
-        self._invite()
-        loop = self.loop
-        self._end_of_body = loop.create_future()
-        late = loop.call_later(time_limit, self._wake)  # one timer for a body, however many parts it comes in
-        try:
-            await self._end_of_body
-        finally:
-            late.cancel()
-        if self.more_body and self._size <= self._most:
-            raise errors.body_too_slow(time_limit)
 
     # ------------------------------------------------------------ the answer
 

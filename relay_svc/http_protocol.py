@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from relay_svc.client_request import Headers, parts_of
+from relay_svc.connection_refusals import MALFORMED, TOO_LARGE, TOO_SLOW
 from relay_svc.endpoints import family_of
-from relay_svc.envelopes import Told, envelope
-from relay_svc.exchange import Exchange, Headers
+from relay_svc.exchange import Exchange
 from relay_svc.operations import Format
 from trunkline.serving import OPERATIONS
 
@@ -113,7 +113,7 @@ class _Direct(HttpToolsProtocol):
         self._data = b""
         if self._in_head and self._head_bytes and not self.transport.is_closing():  # a whole head needs no timer
             if self._head_bytes > self.limits.max_head_bytes:
-                self._refuse(_TOO_LARGE)
+                self._refuse(TOO_LARGE)
             elif self._timer is None:
                 self._await_head()
 
@@ -136,7 +136,7 @@ class _Direct(HttpToolsProtocol):
             self._too_large()
 
     def _too_large(self) -> None:
-        self._refusal = _TOO_LARGE
+        self._refusal = TOO_LARGE
         raise _HeadTooLarge
 
     def _weigh(self) -> None:
@@ -153,8 +153,7 @@ class _Direct(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
-        plain = _PATHS.get(self.url)
-        path, raw_path, query = (plain, self.url, b"") if plain else _parts(self.url)
+        path, raw_path, query = parts_of(self.url)
         if path in OPERATIONS:
             self._to_asgi()
             return
@@ -277,7 +276,7 @@ class _Direct(HttpToolsProtocol):
         """
         fault = sys.exception()
         if not isinstance(fault, httptools.HttpParserUpgrade) or self.parser.get_method() == b"CONNECT":
-            self._refuse(_MALFORMED)
+            self._refuse(MALFORMED)
             return
         rest = self._data[fault.args[0] :]
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
@@ -286,7 +285,7 @@ class _Direct(HttpToolsProtocol):
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - its name is uvicorn's
-        self._refuse(self._refusal or _MALFORMED)
+        self._refuse(self._refusal or MALFORMED)
 
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.limits.head_timeout, self._head_late)
@@ -294,7 +293,7 @@ class _Direct(HttpToolsProtocol):
     def _head_late(self) -> None:
         self._timer = None
         if self._head_bytes:
-            self._refuse(_TOO_SLOW)
+            self._refuse(TOO_SLOW)
         else:
             self.transport.close()
 
@@ -311,30 +310,3 @@ class _Direct(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_PATHS: Final = {path: path.decode() for path in (b"/v1/chat/completions", b"/v1/responses", b"/v1/messages")}
-"""Paths that need no parsing: nearly every request's."""
-
-
-def _parts(url: bytes) -> tuple[str, bytes, bytes]:
-    """Give the path decoded, the path as it came, and the query."""
-    parsed = httptools.parse_url(url)
-    raw: bytes = parsed.path
-    path = raw.decode("latin-1")
-    return unquote(path) if "%" in path else path, raw, parsed.query or b""
-
-
-def _answer(status: int, phrase: bytes, code: str, message: str) -> Mapping[Format, bytes]:
-    """Write a refusal for each family of clients."""
-    told = Told(status, code.upper(), message, code, None, "", None)
-    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    bodies = {written: envelope(written, told) for written in (Format.OPENAI, Format.ANTHROPIC, Format.GEMINI)}
-    return {written: head % (status, phrase, len(body)) + body for written, body in bodies.items()}
-
-
-_TOO_LARGE: Final = _answer(
-    431, b"Request Header Fields Too Large", "headers_too_large", "the request's headers are too large or too many"
-)
-_TOO_SLOW: Final = _answer(408, b"Request Timeout", "headers_too_slow", "the request's headers did not arrive in time")
-_MALFORMED: Final = _answer(400, b"Bad Request", "malformed_request", "this is not HTTP as the relay reads it")
