@@ -31,6 +31,7 @@ from admin_svc.assembly import Running, serve
 from admin_svc.broadcaster import Broadcaster
 from admin_svc.records import Token
 from admin_svc.settings import Settings as AdminSettings
+from bench import report
 from prove.cluster import DATABASE, free_port
 from prove.postgres import HOST, Server
 from prove.waiting import until
@@ -302,6 +303,7 @@ def main() -> None:
     def keep(counts: list[int], rows: list[dict[str, list[float]]]) -> None:
         given.results.parent.mkdir(exist_ok=True)
         given.results.write_text(json.dumps(written(counts, rows), indent=1) + "\n")
+        report.draw([str(given.results)])
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.host:
