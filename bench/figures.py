@@ -16,7 +16,8 @@ Samples = Mapping[str, Sequence[Sample]]  # by candidate
 Results = Mapping[str, Samples]  # by scenario
 
 # The upstream alone must answer so many times what the fastest gateway asks of it, and under no candidate fill its core.
-# nginx is no gateway: it costs little more than the upstream itself, so that only the second can be asked there.
+# A proxy that only copies costs little more than the upstream itself, so that only the second can be asked there.
+COPYING = frozenset({"nginx", "uvloop, copying"})
 LEAST_CAPACITY = 2.0
 MOST_UPSTREAM_SHARE = 0.8
 # nginx costs the same in every round, unless the machine changes.
@@ -116,7 +117,7 @@ def _doubts_of(samples: Samples) -> Iterable[str]:
 
 def capacity(samples: Samples) -> float | None:
     """How many times the fastest gateway's rate the upstream alone reached; None where either was not measured."""
-    gateways = {name: several for name, several in samples.items() if name not in ("upstream", "nginx")}
+    gateways = {name: several for name, several in samples.items() if name != "upstream" and name not in COPYING}
     asked = [_median(several, lambda one: one.rate) for several in gateways.values()]
     if not samples.get("upstream") or not asked:
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import machine, report, rounds
 from bench.measure import SCENARIOS
+from bench.peers.copying import copying
 from bench.peers.envoy import envoy
 from bench.peers.litellm import litellm
 from bench.peers.nginx import nginx
@@ -22,6 +23,7 @@ from bench.peers.upstream import canned
 
 CANDIDATES: dict[str, rounds.Starter] = {
     "nginx": nginx,
+    "copying": copying,
     "trunkline": trunkline,
     "envoy": envoy,
     "tensorzero": tensorzero,
