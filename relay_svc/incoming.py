@@ -8,34 +8,34 @@ import asyncio
 from collections.abc import Callable
 
 from relay_svc import errors
-from relay_svc.exchange import Exchange
+from relay_svc.client_request import ClientRequest
 
 
 class Incoming:
     """One body."""
 
-    def __init__(self, exchange: Exchange, most: int, time_limit: float) -> None:
+    def __init__(self, request: ClientRequest, most: int, time_limit: float) -> None:
         """Take the bounds, in bytes and seconds. Raises HttpRefusal."""
-        length = exchange.header(b"content-length")
+        length = request.header(b"content-length")
         self.left = int(length) if length.isdigit() else None
         """Bytes still to be taken; None when nobody knows."""
         if self.left is not None and self.left > most:
             raise errors.body_too_large(most)
-        self._exchange, self._most, self._time_limit = exchange, most, time_limit
+        self._request, self._most, self._time_limit = request, most, time_limit
         self._due = 0.0
         self._late: asyncio.TimerHandle | None = None
         self.count = 0
         """Bytes taken."""
-        exchange.stream_body()
+        request.stream_body()
 
     @property
     def over(self) -> bool:
         """Whether all has been taken."""
-        return self._exchange.body_taken
+        return self._request.body_taken
 
     def take(self) -> bytes:
         """Take what is here. Raises HttpRefusal when there is too much, or nothing for too long."""
-        data = self._exchange.take_body()
+        data = self._request.take_body()
         if data:
             self.count += len(data)
             self._due = 0.0
@@ -44,17 +44,17 @@ class Incoming:
                 self.left -= len(data)
             if self.count > self._most:
                 raise errors.body_too_large(self._most)
-        elif self._due and not self.over and self._exchange.loop.time() >= self._due:
+        elif self._due and not self.over and self._request.loop.time() >= self._due:
             raise errors.body_too_slow(self._time_limit)
         return data
 
     def tell(self, wake: Callable[[], None]) -> None:
         """Call `wake` when there is something to take, or all has been taken, or time is up."""
-        loop = self._exchange.loop
+        loop = self._request.loop
         self._due = loop.time() + self._time_limit
         self.close()
         self._late = loop.call_at(self._due, wake)
-        self._exchange.hear(wake)
+        self._request.hear(wake)
 
     def close(self) -> None:
         """Wait for nothing more."""

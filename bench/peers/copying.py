@@ -73,6 +73,8 @@ class _Client(_End):
         made, other = await asyncio.get_running_loop().create_connection(_End, "127.0.0.1", self._upstream)
         self.other, other.other = other, self
         made.write(b"".join(self.early))
+        if self.transport is None or self.transport.is_closing():  # it left meanwhile
+            made.close()
 
 
 async def _serve(upstream: int) -> None:

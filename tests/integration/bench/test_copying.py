@@ -11,7 +11,7 @@ from bench.peers.copying import copying
 from bench.peers.upstream import canned
 
 
-def test_what_comes_goes_through_and_both_ends_go_together(tmp_path: Path) -> None:
+def test_what_comes_in_goes_out(tmp_path: Path) -> None:
     """Answers and streams are the upstream's own, and so is the answer to a body of many reads."""
     with canned(tmp_path) as upstream, copying(upstream.port, tmp_path) as candidate:
         verify(candidate, upstream)
