@@ -8,6 +8,8 @@ file receives, bounds, authenticates and answers.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 import uuid
 from collections.abc import Mapping
 from itertools import groupby
@@ -39,6 +41,7 @@ from trunkline.errors import (
     ScopeMissing,
     TokenInvalid,
 )
+from trunkline.guess_brake import GuessBrake
 from trunkline.serving import OPERATIONS, App, Health, Receive, Scope, Send, operations
 from trunkline.telemetry import get_logger
 
@@ -68,9 +71,9 @@ _STATUSES: Final[Mapping[int, int]] = {
 class _Unfit(Exception):  # noqa: N818 - not an error of ours
     """A request that HTTP itself refuses, before it means anything."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status, self.code, self.headers = status, code, headers
 
 
 class HttpFace:
@@ -81,6 +84,7 @@ class HttpFace:
         self._tokens = tokens
         self._health = health
         self._operations = operations(health)
+        self._guesses = GuessBrake()
         paths = groupby(sorted(ROUTES, key=lambda route: route.path), key=lambda route: route.path)
         routes = [self._path(path, {route.verb: route for route in verbs}) for path, verbs in paths]
         self._api = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted})  # type: ignore[dict-item]
@@ -105,7 +109,7 @@ class HttpFace:
         except Refused as refused:
             return _refusal(_in_http_terms(refused, route), trace_id, matched="if-match" in request.headers)
         except _Unfit as unfit:
-            return _envelope(unfit.status, unfit.code, str(unfit), trace_id)
+            return _envelope(unfit.status, unfit.code, str(unfit), trace_id, headers=unfit.headers)
         except TimeoutError:
             return _envelope(504, "DEADLINE_EXCEEDED", f"took longer than {_CALL_SECONDS:.0f} s", trace_id)
         except ClientDisconnect:
@@ -116,9 +120,11 @@ class HttpFace:
         return _json(200, _shown(route, answered), {"x-request-id": trace_id, **_etag(answered, route)})
 
     async def _call(self, route: Route, request: Request, trace_id: str) -> Message:
-        scopes = self._tokens.scopes_of(auth.bearer(request.headers.get("authorization")))
+        token = auth.bearer(request.headers.get("authorization"))
+        scopes = self._tokens.scopes_of(token)
         needed = SCOPES[f"/{SERVICE.full_name}/{route.method}"]
         if not scopes:
+            self._brake(token, request)
             raise TokenInvalid
         if needed not in scopes:
             raise ScopeMissing(scope=needed)
@@ -134,6 +140,15 @@ class HttpFace:
         caller = Caller(scopes, actor_of(request.headers.get("x-trunkline-actor", ""), host), trace_id)
         answered: Message = await self._service.call(route.method, message, caller)
         return answered
+
+    def _brake(self, token: str, request: Request) -> None:
+        """Slow down whoever guesses tokens. Raises _Unfit."""
+        peer = request.client.host if request.client else ""
+        wait = self._guesses.wrong(peer, time.monotonic()) if token else 0.0
+        if wait:
+            seconds = math.ceil(wait)
+            message = f"too many wrong tokens from this address: try again in {seconds} s"
+            raise _Unfit(429, "TOO_MANY_WRONG_TOKENS", message, {"retry-after": str(seconds)})
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from admin_svc.http import MOST_BODY
 from tests.harness.postgres import TestPostgres
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, Admin, running_admin
+from trunkline.guess_brake import MOST_WRONG
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +192,17 @@ async def test_faults_of_shape_and_of_rules_are_answered_at_once(admin: Admin) -
     assert response.status_code == 400
     named = {fault["field"].partition("[")[0].partition(".")[0] for fault in response.json()["faults"]}
     assert named == {*body, "wait"}
+
+
+async def test_guessing_tokens_is_slowed_down_and_keeps_nobody_out(module_dsn: str) -> None:
+    """429 with how long to wait; a right token from the same address, and a request without one, are answered as ever."""
+    async with running_admin(module_dsn) as admin:
+
+        async def status(authorization: str) -> tuple[int, bool]:
+            response = await admin.http.get("/api/v1/groups", headers={"authorization": authorization})
+            return response.status_code, "retry-after" in response.headers
+
+        answers = [await status(f"Bearer guess-{number}") for number in range(MOST_WRONG + 3)]
+        assert answers == [(401, False)] * MOST_WRONG + [(429, True)] * 3
+        assert await status(f"Bearer {ADMIN_TOKEN}") == (200, False)
+        assert await status("") == (401, False)
