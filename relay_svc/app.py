@@ -61,8 +61,9 @@ class Relay:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
-        noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange))
         found = match(exchange.method, exchange.raw_path)
+        anthropics = _written(exchange, found) is Format.ANTHROPIC
+        noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange), anthropics)
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
         try:
@@ -136,7 +137,7 @@ def _nothing(exchange: Exchange, found: Found) -> HttpRefusal:
 def _written(exchange: Exchange, found: Found) -> Format:
     """Tell in whose words to answer; a path that is none is answered as its neighbours are."""
     if isinstance(found, Route):
-        return spoken(found.endpoint, dict(exchange.headers))
+        return spoken(found.endpoint, exchange.header)
     return family_of(exchange.raw_path)
 
 

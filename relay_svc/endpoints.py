@@ -5,7 +5,7 @@ known and not served yet, of another method, or unknown. A model named in a path
 that a URL or a header could not carry. Nothing here shows a query, since a Gemini client may put its API key there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -224,13 +224,13 @@ def _decoded(raw: bytes, longest: int = LONGEST_SUBJECT) -> str | None:
     return name
 
 
-def spoken(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> Format:
+def spoken(endpoint: Endpoint, header: Callable[[bytes], bytes]) -> Format:
     """Tell in whose words to answer: `/v1/models` is OpenAI's, Anthropic's and Gemini's path, and their SDKs differ."""
     if endpoint.operation is not Operation.MODELS or endpoint.format is not Format.OPENAI:
         return endpoint.format
-    if b"anthropic-version" in headers:
+    if header(b"anthropic-version"):
         return Format.ANTHROPIC
-    return Format.GEMINI if b"x-goog-api-key" in headers else Format.OPENAI
+    return Format.GEMINI if header(b"x-goog-api-key") else Format.OPENAI
 
 
 def family_of(path: bytes) -> Format:

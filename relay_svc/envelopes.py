@@ -40,6 +40,10 @@ WORDS: Final[Mapping[int, tuple[str, str]]] = {
     504: ("timeout_error", "DEADLINE_EXCEEDED"),
 }
 """Anthropic's type and Google's status, by HTTP status."""
+_OVERLOADED: Final = WORDS[503][0]
+"""Claude Code repeats what is called so for minutes, whatever the headers say: only what repeating can mend is."""
+_FLATLY: Final = WORDS[500][0]
+"""What it is called instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Told:
     param: str | None
     request_id: str
     revision: int | str | None = None
+    again: bool = True
+    """Whether repeating the request can mend it."""
 
 
 def envelope(written: Format, told: Told) -> bytes:
@@ -95,7 +101,10 @@ def _openai(told: Told) -> dict[str, Any]:
 
 
 def _anthropic(told: Told) -> dict[str, Any]:
-    error: dict[str, Any] = {"type": _words(told.status)[0], "message": told.message, "reason": told.reason}
+    type_ = _words(told.status)[0]
+    if type_ == _OVERLOADED and not told.again:
+        type_ = _FLATLY
+    error: dict[str, Any] = {"type": type_, "message": told.message, "reason": told.reason}
     if told.revision is not None:
         error["revision"] = told.revision
     return {"type": "error", "error": error, "request_id": told.request_id}

@@ -18,12 +18,15 @@ Headers = list[tuple[bytes, bytes]]
 
 _RETRY_AFTER: Final = 1
 """Seconds after which what cannot be said now may be asked again."""
+_SERVERS: Final = 500
+"""The first status that is the server's fault."""
 
 
 class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
     """An answer that is an error of the relay's own.
 
-    `retry_after` is in seconds. `retry` tells SDKs that retry by status whether that makes sense (None: as they like).
+    `retry` says whether repeating the request can mend it, so that SDKs that retry by status do not guess. Where it is not
+    given, a fault of the request (4xx) cannot be mended so, and trouble of the servers (5xx) can.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
         self.reason = reason
         self.param = param
         self.code = code or reason.lower()
-        self.retry = retry
+        self.retry = status >= _SERVERS if retry is None else retry
         self.headers = list(headers)
         self.revision: str | None = None
 
@@ -56,17 +59,15 @@ class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
         revision: int | str | None = self.revision
         if isinstance(revision, str) and revision.isdigit():
             revision = int(revision)
-        return Told(self.status, self.reason, str(self), self.code, self.param, request_id, revision)
+        return Told(self.status, self.reason, str(self), self.code, self.param, request_id, revision, again=self.retry)
 
     def all_headers(self) -> Headers:
         """Give the headers that go with the status."""
         headers: Headers = [(b"content-type", b"application/json"), *self.headers]
         if self.status == 401:  # noqa: PLR2004 - HTTP
             headers.append((b"www-authenticate", b"Bearer"))
-        if self.retry is True:
-            headers.append((b"retry-after", b"%d" % _RETRY_AFTER))
-        if self.retry is False:
-            headers.append((b"x-should-retry", b"false"))  # the official SDKs heed it
+        # The official SDKs and Claude Code heed `x-should-retry`; without it they retry by status, as long as they like.
+        headers.append((b"retry-after", b"%d" % _RETRY_AFTER) if self.retry else (b"x-should-retry", b"false"))
         return headers
 
 
@@ -157,7 +158,11 @@ def model_late(held: int) -> HttpRefusal:
 def body_too_slow(seconds: float) -> HttpRefusal:
     """A body that did not come in time."""
     return HttpRefusal(
-        408, "BODY_TOO_SLOW", f"the body did not arrive within {seconds:g} s", headers=[(b"connection", b"close")]
+        408,
+        "BODY_TOO_SLOW",
+        f"the body did not arrive within {seconds:g} s",
+        retry=True,
+        headers=[(b"connection", b"close")],
     )
 
 
@@ -233,7 +238,8 @@ def upstream_broken() -> HttpRefusal:
 
 def upstream_redirects() -> HttpRefusal:
     """The last candidate pointed elsewhere; a relay does not follow, since the channel key would go along."""
-    return HttpRefusal(502, "UPSTREAM_REDIRECTS", "the upstream answered with a redirect, which is not followed")
+    message = "the upstream answered with a redirect, which is not followed"
+    return HttpRefusal(502, "UPSTREAM_REDIRECTS", message, retry=False)
 
 
 def upstream_timeout() -> HttpRefusal:

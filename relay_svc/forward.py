@@ -88,6 +88,8 @@ class Forward:
         headers += self._record.headers(overhead)
         if out.losses:
             headers.append((b"x-trunkline-lost", out.losses.header()))
+        if out.estimated:
+            headers.append((b"x-trunkline-estimated", out.estimated))
         return headers
 
     async def _end(self, last: bytes, ending: Ending, fault: UpstreamFailure | None = None) -> Result:

@@ -70,6 +70,7 @@ _NOT_SENT_DOWN: Final = _HOP_BY_HOP | {
     # Made anew.
     b"date",
     b"x-request-id",
+    b"request-id",
 }
 _NOT_SENT_DOWN_PREFIXES: Final = (b"x-trunkline-", b"cf-", b"access-control-")
 

@@ -68,6 +68,8 @@ class Outbound(msgspec.Struct, frozen=True):
     content_type: bytes = b""
     """Of a translated answer; empty for one that passes as it is."""
     losses: Losses | None = None
+    estimated: bytes = b""
+    """Members of the answer, as the client reads them, that are no more than an estimate."""
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -243,7 +245,12 @@ def _foreign(candidate: Candidate, inbound: Inbound, around: Around, way: Way) -
         watch = translated if adapter is None else translations.Chain(adapter, translated)
         content_type = translated.content_type
     request = _request(candidate, around, way, body, anew=True)
-    return Outbound(request, call, watch, whole=whole, content_type=content_type, losses=losses)
+    estimated = _ESTIMATED.get(call.adapter, b"")
+    return Outbound(request, call, watch, whole=whole, content_type=content_type, losses=losses, estimated=estimated)
+
+
+_ESTIMATED: Final = {Adapter.GEMINI_COUNT: b"input_tokens", Adapter.ANTHROPIC_COUNT: b"totalTokens"}
+"""What another family's count is called here: of a conversation written in that family's form, by its tokens."""
 
 
 def _plain_id(request_id: str) -> str:

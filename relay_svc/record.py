@@ -30,6 +30,8 @@ class Record(msgspec.Struct):
     request_id: str
     path: str
     client_address: str
+    anthropics: bool = False
+    """Whether the client is Anthropic's, whose SDKs look for the request id under another name."""
     start: float = msgspec.field(default_factory=now)
     body_end: float = 0.0
     """When the request had been read."""
@@ -59,6 +61,8 @@ class Record(msgspec.Struct):
             (b"x-request-id", self.request_id.encode()),
             (b"x-trunkline-overhead-ms", b"%.3f" % (overhead * 1e3)),
         ]
+        if self.anthropics:
+            headers.append((b"request-id", self.request_id.encode()))
         if self.plan is not None:
             headers += [
                 (b"x-trunkline-attempts", b"%d" % len(self.channels)),

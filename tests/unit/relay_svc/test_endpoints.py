@@ -1,5 +1,7 @@
 """The table of endpoints: what is served, what is not, and what hostile paths get."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,16 +173,21 @@ def test_the_api_key_is_found_where_each_sdk_puts_it_and_the_endpoints_own_place
     assert find_key(chat, [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")], b"") == "a"
 
 
+def header(*names: bytes) -> Callable[[bytes], bytes]:
+    """Look up headers of which these are there."""
+    return lambda name: b"x" if name in names else b""
+
+
 def test_models_are_listed_in_the_words_of_the_sdk_that_asks() -> None:
     """OpenAI, Anthropic and Gemini share the path."""
     route = match("GET", b"/v1/models")
     assert isinstance(route, Route)
-    assert spoken(route.endpoint, {}) is Format.OPENAI
-    assert spoken(route.endpoint, {b"anthropic-version": b"2023-06-01"}) is Format.ANTHROPIC
-    assert spoken(route.endpoint, {b"x-goog-api-key": b"k"}) is Format.GEMINI
+    assert spoken(route.endpoint, header()) is Format.OPENAI
+    assert spoken(route.endpoint, header(b"anthropic-version")) is Format.ANTHROPIC
+    assert spoken(route.endpoint, header(b"x-goog-api-key")) is Format.GEMINI
     chat = match("POST", b"/v1/chat/completions")
     assert isinstance(chat, Route)
-    assert spoken(chat.endpoint, {b"anthropic-version": b"x"}) is Format.OPENAI_CHAT
+    assert spoken(chat.endpoint, header(b"anthropic-version")) is Format.OPENAI_CHAT
 
 
 def test_a_gemini_stream_is_events_only_when_it_is_asked_for_as_such() -> None:

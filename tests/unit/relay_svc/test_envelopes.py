@@ -16,7 +16,7 @@ from relay_svc.plan import PickRefused
 from trunkline.errors import Reason
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "errors.md"
-ROW: Final = re.compile(r"^\| `([A-Z_]+)` \| (\d+) \| `(\w+)` \| `(\w+)` \| `(\w+)` \| (yes|no|) *\|", re.MULTILINE)
+ROW: Final = re.compile(r"^\| `([A-Z_]+)` \| (\d+) \| `(\w+)` \| `(\w+)` \| `(\w+)` \| (yes|no) \|", re.MULTILINE)
 ROWS: Final = {row[0]: row[1:] for row in ROW.findall(PAGE.read_text())}
 
 ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -54,7 +54,7 @@ def test_the_page_says_of_every_refusal_what_each_family_of_clients_reads() -> N
     for refusal in refusals():
         anthropic = json.loads(refusal.body("r", Format.ANTHROPIC))["error"]["type"]
         google = json.loads(refusal.body("r", Format.GEMINI))["error"]["status"]
-        again = {True: "yes", False: "no", None: ""}[refusal.retry]
+        again = {True: "yes", False: "no"}[refusal.retry]
         assert ROWS[refusal.reason] == (str(refusal.status), refusal.code, anthropic, google, again), refusal.reason
 
 
@@ -63,12 +63,23 @@ def test_the_page_lists_nothing_else() -> None:
     assert ROWS.keys() == {refusal.reason for refusal in refusals()}
 
 
+@pytest.mark.parametrize("written", Format)
+def test_every_refusal_tells_sdks_whether_to_repeat_it(written: Format) -> None:
+    """By one header or the other, in every family's words; and nothing that cannot be mended is called overloaded."""
+    for refusal in refusals():
+        headers = dict(refusal.all_headers())
+        assert (b"retry-after" in headers) is refusal.retry, refusal.reason
+        assert headers.get(b"x-should-retry", b"true") == (b"true" if refusal.retry else b"false"), refusal.reason
+        assert refusal.retry or b"overloaded_error" not in refusal.body("r", written), refusal.reason
+        assert not refusal.retry or refusal.status in (408, 429) or refusal.status >= 500, refusal.reason
+
+
 def test_every_envelope_says_reason_revision_and_request_id() -> None:
     """Beside what the SDKs read."""
     refusal = errors.of_pick(PickRefused(Reason.NO_CHANNEL, "all off", {"revision": "7"}))
     assert json.loads(refusal.body("r-1", Format.ANTHROPIC)) == {
         "type": "error",
-        "error": {"type": "overloaded_error", "message": "all off", "reason": "NO_CHANNEL", "revision": 7},
+        "error": {"type": "api_error", "message": "all off", "reason": "NO_CHANNEL", "revision": 7},
         "request_id": "r-1",
     }
     google = json.loads(refusal.body("r-1", Format.GEMINI))["error"]
