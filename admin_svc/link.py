@@ -19,7 +19,7 @@ from admin_svc.fanout import Fanout, Report
 from admin_svc.records import Token
 from admin_svc.wire import show_token, status_of
 from trunkline.failpoints import failpoint
-from trunkline.rpc import Dialled, read_error
+from trunkline.rpc import Dialled, PlaintextDialError, read_error
 from trunkline.telemetry import get_logger
 from trunkline.v1 import router_pb2, router_pb2_grpc
 
@@ -42,8 +42,11 @@ class BrokenStreamError(Exception):
     """The stream cannot go on."""
 
 
-_BREAKS: Final = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError, BrokenStreamError, TimeoutError)
-"""How a stream ends: by its status, by a write after that (the middle two), by what was said on it, by silence."""
+_BREAKS: Final = (
+    *(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError),
+    *(BrokenStreamError, TimeoutError, PlaintextDialError),
+)
+"""How a stream ends: by its status, by a write after that, by what was said on it, by silence, or before it began."""
 
 
 class Link:

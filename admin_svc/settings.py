@@ -8,7 +8,7 @@ from typing import Final
 from trunkline.failpoints import at_fault
 from trunkline.secret import Secret
 from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
-from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, setting
 
 LEAST_HISTORY: Final = 3_600.0
 """Seconds that history is kept at least, which is how often it is pruned. It is far above the seconds that a router follows
@@ -24,7 +24,9 @@ class Settings(Process, Tls, Tokens):
     """What the admin service is told by its environment."""
 
     dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's database, as a libpq connection string.")
-    pepper: Secret = setting("TRUNKLINE_PEPPER", doc="Keys the hashes of API keys; the same in every service.")
+    pepper: Secret = setting(
+        "TRUNKLINE_PEPPER", doc="Keys the hashes of API keys; the same in every service.", check=long_enough
+    )
     encryption_keys: Secret = setting(
         "TRUNKLINE_ENCRYPTION_KEYS",
         doc="Keys that seal channel keys, `id:base64 of 32 bytes,…`: the first seals, all unseal.",
@@ -67,13 +69,4 @@ class Settings(Process, Tls, Tokens):
         ]
         if self.listen.fd is not None:
             found.append(SettingFault("TRUNKLINE_ADMIN_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
-        return found
-
-    def https(self) -> dict[str, str]:
-        """Give what makes the HTTP side speak TLS, if it is to.
-
-        Clients are asked for no certificate there: their bearer token tells, and health checks and scrapers have none.
-        """
-        if self.tls_certificate is None or self.tls_key is None:
-            return {}
-        return {"ssl_certfile": str(self.tls_certificate), "ssl_keyfile": str(self.tls_key)}
+        return [*found, *self.token_faults()]

@@ -141,12 +141,15 @@ SETTINGS_HEAD = """# Settings
 
 Each service reads its settings from the environment, once, at its start. Whatever is at fault is reported together, and the
 service leaves with status 78. An empty variable counts as unset. Times are seconds, or carry a unit: `250ms`, `30s`, `5m`,
-`1h`. Addresses are `host:port` (port 0: a free one), or `fd:N` for a listening socket handed down (HTTP only). Every secret
+`1h`. Addresses are `host:port` (port 0: a free one), or `fd:N` for a listening socket handed down (HTTP only). Every secret has
+16 characters or more, and no two tokens are alike. What listens at, or dials, an address beyond the loopback interface needs TLS
+or `TRUNKLINE_ALLOW_PLAINTEXT`. Every secret
 can come from a file: `TRUNKLINE_PEPPER_FILE=/run/secrets/pepper`. `SYNC_FREQUENCY`, `NODE_TYPE` and `DEBUG` are names that
 operators of this family of gateways know.
 
 `trunkline up` makes the secrets once, in `secrets/` of its data directory, and passes every variable that it does not decide
-itself on to the services. Its data directory is `/var/lib/trunkline` as root, else `$XDG_DATA_HOME/trunkline`, which
+itself on to the service that reads it. `TRUNKLINE_RELAY_LISTEN`, `TRUNKLINE_ADMIN_HTTP_LISTEN`, `TRUNKLINE_ADMIN_LISTEN` and
+`TRUNKLINE_ROUTER_LISTEN` stand for `--host` and the port flags; an address that it cannot listen at is refused. Its data directory is `/var/lib/trunkline` as root, else `$XDG_DATA_HOME/trunkline`, which
 usually is `~/.local/share/trunkline`."""
 
 
@@ -159,6 +162,7 @@ UP = """
 | `--dsn DSN` | | Use this Postgres (15 or newer) instead of the embedded one: a libpq string or URL. |
 | `--routers N` | 2 | How many routers. |
 | `--relays N` | 1 | How many relays, all on one port. |
+| `--host ADDRESS` | 127.0.0.1 | Where the relay listens for clients, such as `0.0.0.0`; all else stays on 127.0.0.1. |
 | `--relay-port PORT` | 3000 | Where clients send their requests. 0 is a free port, here and below. |
 | `--admin-port PORT` | 3001 | The admin's HTTP port. |
 | `--router-port PORT` | 50051 | The first router's gRPC port; the next take the next. |

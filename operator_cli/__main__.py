@@ -14,7 +14,11 @@ from operator_cli.options import parse
 
 def main() -> int:
     """Run what was typed. Gives the exit status."""
-    options = parse(sys.argv[1:])
+    try:
+        options = parse(sys.argv[1:])
+    except OperatorError as error:
+        print(f"trunkline: {error}", file=sys.stderr)
+        return 1
     # After the command line is known to be right: --help need not wait for a database driver to load.
     from operator_cli.up import up  # noqa: PLC0415
 

@@ -6,12 +6,14 @@ Law: faults of a command line are found before anything is touched, and say whic
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
-from operator_cli.settings import default_data_directory
+from operator_cli.settings import LISTENS, default_data_directory, listens
 from trunkline import __version__
+from trunkline.settings import Listen
 
 _LAST_PORT = 65535
 
@@ -24,6 +26,7 @@ class UpOptions:
     dsn: str | None = field(repr=False)  # may hold a password
     routers: int
     relays: int
+    host: str
     relay_port: int
     admin_port: int
     router_port: int
@@ -39,7 +42,10 @@ class UpOptions:
 
 
 def parse(arguments: Sequence[str]) -> UpOptions:
-    """Read a command line. Leaves through SystemExit, as argparse does, on --help, --version and faults."""
+    """Read a command line. Leaves through SystemExit, as argparse does, on --help, --version and faults.
+
+    Raises OperatorError for what the environment says and `up` cannot do.
+    """
     parser = argparse.ArgumentParser(prog="trunkline", description="LLM API routing.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"trunkline {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -49,26 +55,36 @@ def parse(arguments: Sequence[str]) -> UpOptions:
         description="Run admin, routers, relays and their database on this machine, until Ctrl-C.",
         allow_abbrev=False,
     )
-    _add_up_flags(up)
+    _add_up_flags(up, listens())
     options = UpOptions(**vars(parser.parse_args(arguments)))
     if max(options.router_ports()) > _LAST_PORT:
         up.error(f"--router-port {options.router_port} leaves no room for {options.routers} routers")
     return options
 
 
-def _add_up_flags(up: argparse.ArgumentParser) -> None:
+def _add_up_flags(up: argparse.ArgumentParser, given: Mapping[str, Listen]) -> None:
     add = up.add_argument
+    ports = {LISTENS[name].replace("_", "-"): listen.port for name, listen in given.items()}
+    relay = given.get("TRUNKLINE_RELAY_LISTEN")
     add("--data-dir", type=_directory, default=default_data_directory(), metavar="DIR", help="default: %(default)s")
     add("--dsn", help="use this Postgres instead of the embedded one (a libpq string or URL)")
     add("--routers", type=_count, default=2, metavar="N", help="how many routers; default: %(default)s")
     add("--relays", type=_count, default=1, metavar="N", help="how many relays, on one port; default: %(default)s")
+    add(
+        "--host",
+        type=_host,
+        default=relay.host if relay else "127.0.0.1",
+        metavar="ADDRESS",
+        help="where the relay listens for clients; all else stays on 127.0.0.1; default: %(default)s",
+    )
     for flag, port, what in (
         ("--relay-port", 3000, "where clients send their requests"),
         ("--admin-port", 3001, "the admin's HTTP port"),
         ("--router-port", 50051, "gRPC port of the first router; the next take the next"),
         ("--admin-grpc-port", 50061, "the admin's gRPC port"),
     ):
-        add(flag, type=_port, default=port, metavar="PORT", help=f"{what}; default: %(default)s, 0: a free one")
+        default = ports.get(flag.removeprefix("--"), port)
+        add(flag, type=_port, default=default, metavar="PORT", help=f"{what}; default: %(default)s, 0: a free one")
     add("--demo", action="store_true", help="add a small real LLM server, a channel and an API key, and try them")
     add("--json", dest="as_json", action="store_true", help="once ready, print one line of JSON to standard output")
 
@@ -77,6 +93,13 @@ def _directory(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("is empty")
     return Path(text).expanduser().absolute()
+
+
+def _host(text: str) -> str:
+    try:
+        return text if text == "localhost" else str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address such as 0.0.0.0 or ::1") from None
 
 
 def _count(text: str) -> int:

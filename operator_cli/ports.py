@@ -15,8 +15,10 @@ import time
 from dataclasses import dataclass
 
 from operator_cli.errors import OperatorError, PortInUseError
+from trunkline.settings import Listen
 
 HOST = "127.0.0.1"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where this machine reaches what listens everywhere
 _BACKLOG = 2048
 _PAUSE = 0.05  # seconds
 
@@ -26,6 +28,7 @@ class Port:
     """A port of ours, for as long as its socket is open."""
 
     socket: socket.socket
+    host: str = HOST
 
     @property
     def number(self) -> int:
@@ -35,8 +38,8 @@ class Port:
 
     @property
     def address(self) -> str:
-        """host:port."""
-        return f"{HOST}:{self.number}"
+        """host:port, as this machine reaches it."""
+        return str(Listen(_ANY.get(self.host, self.host), self.number))
 
     @property
     def url(self) -> str:
@@ -49,13 +52,14 @@ class Port:
         return self.socket.fileno()
 
 
-def listen(number: int, flag: str, *, patience: float = 0.0) -> Port:
+def listen(number: int, flag: str, *, patience: float = 0.0, host: str = HOST) -> Port:
     """Listen on `number` (0: a free one) for HTTP children. Raises PortInUseError, after `patience` seconds."""
-    opened = _open()
+    host = HOST if host == "localhost" else host
+    opened = _open(host)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger
-    _bind(opened, number, flag, patience)
+    _bind(opened, number, flag, patience, host)
     opened.listen(_BACKLOG)
-    return Port(opened)
+    return Port(opened, host)
 
 
 def reserve(number: int, flag: str, *, patience: float = 0.0) -> Port:
@@ -80,21 +84,21 @@ def reserve(number: int, flag: str, *, patience: float = 0.0) -> Port:
     return Port(reserved)
 
 
-def _open() -> socket.socket:
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _open(host: str = HOST) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
 
 
-def _bind(opened: socket.socket, number: int, flag: str, patience: float) -> None:
+def _bind(opened: socket.socket, number: int, flag: str, patience: float, host: str = HOST) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            opened.bind((HOST, number))
+            opened.bind((host, number))
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(_PAUSE)
                 continue
             opened.close()
             if error.errno == errno.EADDRINUSE:
-                raise PortInUseError(HOST, number, flag) from None
-            raise OperatorError(f"cannot use port {number} ({flag}): {error.strerror}") from None
+                raise PortInUseError(host, number, flag) from None
+            raise OperatorError(f"cannot use port {number} on {host} ({flag}): {error.strerror}") from None
         return

@@ -7,7 +7,7 @@ an environment is copied into every grandchild and into crash reports.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from operator_cli.data_directory import DataDirectory
@@ -21,6 +21,8 @@ _SECRETS = {
     "TRUNKLINE_SERVICE_TOKEN_FILE": "service_token",
     "TRUNKLINE_RELAY_RUN_SECRET_FILE": "run_secret",
 }
+_RELAYS_SECRETS = ("TRUNKLINE_SERVICE_TOKEN_FILE", "TRUNKLINE_RELAY_RUN_SECRET_FILE")
+"""A relay holds clients' and upstreams' bytes: it gets no way to the database, and no secret that opens more than a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Services:
 
     data: DataDirectory
     dsn: str = field(repr=False)  # may hold a password
-    inherited: Mapping[str, str] = field(repr=False)
+    inherited: Callable[[str], Mapping[str, str]] = field(repr=False)
+    """What a service of that name gets of our own environment."""
 
     def admin(self, http: Port, grpc: Port) -> Program:
         """The admin; it applies the migrations itself when it starts."""
@@ -37,7 +40,7 @@ class Services:
             "TRUNKLINE_ADMIN_LISTEN": grpc.address,
             "TRUNKLINE_ADMIN_HTTP_LISTEN": f"fd:{http.descriptor}",
         }
-        return self._program("admin", "admin_svc", names, http)
+        return self._program("admin", "admin", names | self._database(), http)
 
     def router(self, number: int, http: Port, grpc: Port) -> Program:
         """Router `number`, counted from 1."""
@@ -49,7 +52,7 @@ class Services:
             "TRUNKLINE_ROUTER_ADVERTISE": grpc.address,
             "TRUNKLINE_ROUTER_SNAPSHOT_DIR": str(self.data.snapshots(name)),
         }
-        return self._program(name, "router_svc", names, http)
+        return self._program(name, "router", names | self._database(), http)
 
     def relay(self, number: int, http: Port, own: Port, routers: Sequence[Port], *, alone: bool) -> Program:
         """Relay `number`, counted from 1. All relays share the clients' listening socket; on `own` each tells how it is.
@@ -63,20 +66,21 @@ class Services:
         }
         if not alone:
             names["PROMETHEUS_MULTIPROC_DIR"] = str(self.data.relay_metrics)
-        return self._program(f"relay-{number}", "relay_svc", names, http, own)
+        return self._program(f"relay-{number}", "relay", names, http, own)
 
-    def _program(self, name: str, module: str, names: Mapping[str, str], *http: Port) -> Program:
-        secrets = {variable: str(self.data.secret_file(kind)) for variable, kind in _SECRETS.items()}
+    def _program(self, name: str, service: str, names: Mapping[str, str], *http: Port) -> Program:
+        needed = _RELAYS_SECRETS if service == "relay" else _SECRETS.keys() - {"TRUNKLINE_RELAY_RUN_SECRET_FILE"}
+        secrets = {variable: str(self.data.secret_file(_SECRETS[variable])) for variable in needed}
         return Program(
             name=name,
-            argv=(sys.executable, "-m", module),
-            environment={**self.inherited, **self._common(), **secrets, **names},
+            argv=(sys.executable, "-m", f"{service}_svc"),
+            environment={**self.inherited(service), "TRUNKLINE_DIE_WITH_PARENT": "true", **secrets, **names},
             log=self.data.logs / f"{name}.log",
             inherited=tuple(port.descriptor for port in http),
         )
 
-    def _common(self) -> dict[str, str]:
-        return {"TRUNKLINE_DSN": self.dsn, "TRUNKLINE_DIE_WITH_PARENT": "true"}
+    def _database(self) -> dict[str, str]:
+        return {"TRUNKLINE_DSN": self.dsn}
 
 
 def make_secrets(data: DataDirectory) -> None:

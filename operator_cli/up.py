@@ -22,7 +22,7 @@ from operator_cli.ports import Port
 from operator_cli.postgres import server
 from operator_cli.process import Program
 from operator_cli.services import Services, make_secrets
-from operator_cli.settings import inherited_environment
+from operator_cli.settings import check_plaintext, inherited_environment
 from operator_cli.summary import Summary
 from operator_cli.supervisor import Supervisor, supervise, together
 from operator_cli.terminal import Terminal
@@ -46,6 +46,7 @@ class _Ports:
 
 def up(options: UpOptions) -> None:
     """Run until a signal asks to stop. Raises OperatorError when it cannot."""
+    check_plaintext(options.host, options.relay_port)
     terminal = Terminal(as_json=options.as_json)
     with held(options.data_dir) as data, ExitStack() as leaving:
         if data.left_unclean:
@@ -61,7 +62,7 @@ def _take_ports(options: UpOptions, patience: float) -> _Ports:
     listen = partial(ports.listen, patience=patience)
     reserve = partial(ports.reserve, patience=patience)
     return _Ports(
-        relay=listen(options.relay_port, "--relay-port"),
+        relay=listen(options.relay_port, "--relay-port", host=options.host),
         relays_own=[listen(0, "--relay-port") for _ in range(options.relays)],
         admin=listen(options.admin_port, "--admin-port"),
         admin_grpc=reserve(options.admin_grpc_port, "--admin-grpc-port"),
@@ -98,7 +99,7 @@ class _House:
     async def _start_services(self, supervisor: Supervisor) -> None:
         taken, count = self._ports, self._options
         self._dsn = await self._start_database(supervisor)
-        services = Services(self._data, self._dsn, inherited_environment())
+        services = Services(self._data, self._dsn, inherited_environment)
         admin = self._child("admin", services.admin(taken.admin, taken.admin_grpc), probes.http(taken.admin))
         await supervisor.start(admin, ports=[taken.admin, taken.admin_grpc])
         self._terminal.progress(f"admin ready on {taken.admin.url}")
@@ -117,7 +118,7 @@ class _House:
             for number, own in enumerate(taken.relays_own, 1)
         ]
         await supervisor.start(*relays, ports=[taken.relay, *taken.relays_own])
-        self._terminal.progress(f"relay ready on {taken.relay.url}")
+        self._terminal.progress(f"relay ready on {taken.relay.url}, listening on {taken.relay.host}")
 
     async def _start_database(self, supervisor: Supervisor) -> str:
         """Start the embedded server, or make sure that the one given answers. Gives the DSN."""

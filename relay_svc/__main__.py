@@ -62,6 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         settings.listen,
         drain_timeout=settings.drain_timeout,
         http=direct(_relay(settings, routers, upstream, deadlines), _limits(settings)),
+        **settings.clients_https(),
     )
     own = _own_operations(settings, health)
     log.info("listening", address=server.address)
@@ -96,7 +97,8 @@ def _own_operations(settings: Settings, health: Health) -> HttpServer | None:
     """Give the server that tells of this process alone, until its very end."""
     if settings.operations_listen is None:
         return None
-    return HttpServer(operations(health, settings.shared_metrics), settings.operations_listen, drain_timeout=1)
+    operating = operations(health, settings.shared_metrics)
+    return HttpServer(operating, settings.operations_listen, drain_timeout=1, **settings.https())
 
 
 async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, health: Health) -> None:

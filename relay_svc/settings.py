@@ -7,9 +7,10 @@ from typing import Literal
 
 from relay_svc.address import Network
 from relay_svc.plan import TimeLimits
+from trunkline.plaintext import plaintext_fault
 from trunkline.secret import Secret
 from trunkline.service_settings import Process, Tls
-from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, readable, setting
 
 
 def _networks(texts: tuple[str, ...]) -> str | None:
@@ -43,19 +44,31 @@ class Settings(Process, Tls):
     """What the relay is told by its environment."""
 
     service_token: Secret = setting(
-        "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token for the routers: `pick`, `credentials`."
+        "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token for the routers: `pick`, `credentials`.", check=long_enough
     )
     run_secret: Secret | None = setting(
         "TRUNKLINE_RELAY_RUN_SECRET",
         None,
         "Signs the ids of workflow runs that go on after their answer; the same for all relays. Without it none is started.",
+        check=long_enough,
     )
     old_run_secret: Secret | None = setting(
         "TRUNKLINE_RELAY_OLD_RUN_SECRET",
         None,
         "The secret before that one: ids that it signed are still believed, so that it can be replaced while runs go on.",
+        check=long_enough,
     )
     listen: Listen = setting("TRUNKLINE_RELAY_LISTEN", Listen("127.0.0.1", 3000), "Where clients connect (HTTP).")
+    https_certificate: Path | None = setting(
+        "TRUNKLINE_RELAY_HTTPS_CERT",
+        None,
+        "Certificate chain (PEM) that clients are shown, when no front speaks TLS for the relay; `TRUNKLINE_TLS_CERT` is for "
+        "services alone.",
+        check=readable,
+    )
+    https_key: Path | None = setting(
+        "TRUNKLINE_RELAY_HTTPS_KEY", None, "Private key (PEM) of that certificate.", check=readable
+    )
     operations_listen: Listen | None = setting(
         "TRUNKLINE_RELAY_OPERATIONS_LISTEN",
         None,
@@ -153,8 +166,30 @@ class Settings(Process, Tls):
 
     def faults(self) -> list[SettingFault]:
         """Find what is at fault between settings."""
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            return [SettingFault("TRUNKLINE_TLS_CERT", "goes together with TRUNKLINE_TLS_KEY")]
+        faults = self.faults_of(self.operations_listen, "TRUNKLINE_RELAY_OPERATIONS_LISTEN")
+        if (self.https_certificate is None) != (self.https_key is None):
+            faults.append(SettingFault("TRUNKLINE_RELAY_HTTPS_CERT", "goes together with TRUNKLINE_RELAY_HTTPS_KEY"))
+        clients = plaintext_fault(
+            self.listen,
+            loopback=self.listen.loopback,
+            secured=self.https_certificate is not None,
+            allowed=self.allow_plaintext,
+        )
+        if clients:
+            faults.append(
+                SettingFault("TRUNKLINE_RELAY_LISTEN", f"{clients}; with a front that speaks TLS for it, the latter")
+            )
+        faults += [
+            SettingFault("TRUNKLINE_RELAY_ROUTERS", wrong) for at in self.routers if (wrong := self.dialling_fault(at))
+        ]
         if self.old_run_secret is not None and self.run_secret is None:
-            return [SettingFault("TRUNKLINE_RELAY_OLD_RUN_SECRET", "goes together with TRUNKLINE_RELAY_RUN_SECRET")]
-        return []
+            faults.append(
+                SettingFault("TRUNKLINE_RELAY_OLD_RUN_SECRET", "goes together with TRUNKLINE_RELAY_RUN_SECRET")
+            )
+        return faults
+
+    def clients_https(self) -> dict[str, str]:
+        """What makes the clients' port speak TLS, if it is to."""
+        if self.https_certificate is None or self.https_key is None:
+            return {}
+        return {"ssl_certfile": str(self.https_certificate), "ssl_keyfile": str(self.https_key)}

@@ -55,7 +55,9 @@ class Router:
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then drain."""
         settings = self._settings
-        http = HttpServer(operations(self.health), settings.http_listen, drain_timeout=settings.drain_timeout)
+        http = HttpServer(
+            operations(self.health), settings.http_listen, drain_timeout=settings.drain_timeout, **settings.https()
+        )
         await self.grpc.start()
         address = settings.advertise or self.grpc.address
         who = Identity(settings.router_id or address, uuid.uuid4().hex, importlib.metadata.version("trunkline"))

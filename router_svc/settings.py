@@ -6,7 +6,7 @@ from pathlib import Path
 from router_svc.follower import POLL
 from trunkline.secret import Secret
 from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
-from trunkline.settings import Listen, Seconds, SettingFault, positive, setting
+from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, setting
 
 STATEMENT_TIMEOUT = 10.0
 """Seconds that the database may take for one statement of a router."""
@@ -17,7 +17,9 @@ class Settings(Process, Tls, Tokens):
     """What a router is told by its environment."""
 
     dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's Postgres, as a libpq connection string.")
-    pepper: Secret = setting("TRUNKLINE_PEPPER", doc="Keys the hash of API keys; the same in every service.")
+    pepper: Secret = setting(
+        "TRUNKLINE_PEPPER", doc="Keys the hash of API keys; the same in every service.", check=long_enough
+    )
     encryption_keys: Secret = setting(
         "TRUNKLINE_ENCRYPTION_KEYS",
         doc="Keys that unseal channel keys, `id:base64,…` (32 bytes each).",
@@ -64,6 +66,9 @@ class Settings(Process, Tls, Tokens):
     def faults(self) -> list[SettingFault]:
         """Find what is at fault between settings."""
         faults = self.faults_of(self.listen, "TRUNKLINE_ROUTER_LISTEN")
+        faults += [
+            fault for fault in self.faults_of(self.http_listen, "TRUNKLINE_ROUTER_HTTP_LISTEN") if fault not in faults
+        ]
         if self.listen.fd is not None:
             faults.append(SettingFault("TRUNKLINE_ROUTER_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
-        return faults
+        return [*faults, *self.token_faults()]

@@ -4,20 +4,27 @@ A service's own settings class inherits the parts it needs. The law: plaintext i
 when asked for by name.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.auth import TokenTable, parse_tokens
+from trunkline.plaintext import plaintext_fault
 from trunkline.secret import Sealer, Secret
-from trunkline.settings import Listen, Seconds, SettingFault, positive, readable, setting
+from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, readable, setting
 from trunkline.telemetry import LogFormat, LogLevel
 
 
 def _tokens(text: Secret) -> str | None:
     try:
-        parse_tokens(text)
+        entries = parse_tokens(text)
     except ValueError as fault:
         return str(fault)
+    for number, (token, _) in enumerate(entries, 1):
+        if wrong := long_enough(token):
+            return f"the token of entry {number} {wrong}"
+    if len({token for token, _ in entries}) < len(entries):
+        return "holds one token twice: name all its scopes in one entry"
     return None
 
 
@@ -52,34 +59,81 @@ class Process:
 
 @dataclass(frozen=True)
 class Tls:
-    """Certificates of the gRPC side; with a CA both ends must show one."""
+    """Certificates between services; with a CA both ends of gRPC must show one."""
 
     tls_certificate: Path | None = setting("TRUNKLINE_TLS_CERT", None, "Certificate chain (PEM).", check=readable)
     tls_key: Path | None = setting("TRUNKLINE_TLS_KEY", None, "Private key (PEM) of the certificate.", check=readable)
     tls_ca: Path | None = setting("TRUNKLINE_TLS_CA", None, "CA (PEM) that peers must be signed by.", check=readable)
     allow_plaintext: bool = setting(
-        "TRUNKLINE_ALLOW_PLAINTEXT", default=False, doc="Serves without TLS on addresses beyond the loopback interface."
+        "TRUNKLINE_ALLOW_PLAINTEXT",
+        default=False,
+        doc="Listens at, and dials, addresses beyond the loopback interface without TLS.",
     )
 
-    def faults_of(self, listen: Listen, name: str) -> list[SettingFault]:
-        """Find what is at fault between the TLS settings and an address."""
+    @property
+    def serves_tls(self) -> bool:
+        """Whether what is served is encrypted."""
+        return self.tls_certificate is not None and self.tls_key is not None
+
+    @property
+    def dials_tls(self) -> bool:
+        """Whether what is dialled is encrypted."""
+        return self.tls_ca is not None or self.tls_certificate is not None
+
+    def faults_of(self, listen: Listen | None, name: str) -> list[SettingFault]:
+        """Find what is at fault between the TLS settings and an address that is listened at."""
         faults = []
         if (self.tls_certificate is None) != (self.tls_key is None):
             faults.append(SettingFault("TRUNKLINE_TLS_CERT", "goes together with TRUNKLINE_TLS_KEY"))
-        if self.tls_certificate is None and not self.allow_plaintext and not listen.loopback:
-            faults.append(SettingFault(name, f"{listen} is not loopback: set TLS, or TRUNKLINE_ALLOW_PLAINTEXT=true"))
+        if listen is not None and (wrong := self.listening_fault(listen)):
+            faults.append(SettingFault(name, wrong))
         return faults
+
+    def listening_fault(self, listen: Listen) -> str | None:
+        """What is wrong with serving at an address."""
+        return plaintext_fault(listen, loopback=listen.loopback, secured=self.serves_tls, allowed=self.allow_plaintext)
+
+    def dialling_fault(self, address: str) -> str | None:
+        """What is wrong with dialling `host:port`."""
+        try:
+            target = Listen.parse(address)
+        except ValueError as fault:
+            return f"{address[:128]!r} is {fault}"
+        if target.fd is not None or target.port == 0:
+            return f"{address!r} names nothing to dial: give host:port"
+        return plaintext_fault(target, loopback=target.loopback, secured=self.dials_tls, allowed=self.allow_plaintext)
+
+    def https(self) -> dict[str, str]:
+        """What makes an HTTP side speak TLS, if it is to.
+
+        Clients are asked for no certificate there: their bearer token tells, and health checks and scrapers have none.
+        """
+        if self.tls_certificate is None or self.tls_key is None:
+            return {}
+        return {"ssl_certfile": str(self.tls_certificate), "ssl_keyfile": str(self.tls_key)}
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Who may call."""
+    """Who may call. Invariant: no two tokens are alike, or the scopes of one would be the other's as well."""
 
-    admin_token: Secret = setting("TRUNKLINE_ADMIN_TOKEN", doc="Bearer token with every scope but `credentials`.")
-    service_token: Secret = setting("TRUNKLINE_SERVICE_TOKEN", doc="Bearer token with scopes `pick` and `credentials`.")
+    admin_token: Secret = setting(
+        "TRUNKLINE_ADMIN_TOKEN", doc="Bearer token with every scope but `credentials`.", check=long_enough
+    )
+    service_token: Secret = setting(
+        "TRUNKLINE_SERVICE_TOKEN", doc="Bearer token with scopes `pick` and `credentials`.", check=long_enough
+    )
     extra_tokens: Secret | None = setting(
         "TRUNKLINE_TOKENS", None, "More tokens, `scope+scope:token,…`.", check=_tokens
     )
+
+    def token_faults(self) -> Iterator[SettingFault]:
+        """Find tokens that are the same."""
+        if self.admin_token == self.service_token:
+            yield SettingFault("TRUNKLINE_SERVICE_TOKEN", "is the admin token too: each must be a secret of its own")
+        for number, (token, _) in enumerate(parse_tokens(self.extra_tokens), 1):
+            if token in (self.admin_token, self.service_token):
+                yield SettingFault("TRUNKLINE_TOKENS", f"entry {number} is the admin's or the service token too")
 
     def table(self) -> TokenTable:
         """Build the token table."""

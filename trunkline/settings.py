@@ -12,10 +12,10 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal, NewType, NoReturn, TypeVar, Union
 
+from trunkline.plaintext import is_loopback
 from trunkline.secret import Secret
 
 EX_CONFIG: Final = 78
@@ -55,12 +55,7 @@ class Listen:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it; a descriptor is whoever opened it's business."""
-        if self.fd is not None or self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.fd is not None or is_loopback(self.host)
 
     def __str__(self) -> str:
         """Write it as it is read."""
@@ -206,6 +201,17 @@ _READERS: Final[Mapping[Any, Callable[[str], Any]]] = {
 def positive(value: float) -> str | None:
     """Check that a number is above zero."""
     return None if value > 0 else f"{value} is not above zero"
+
+
+LEAST_SECRET: Final = 16
+"""Characters of a secret at least: what is shorter can be guessed over the network."""
+
+
+def long_enough(secret: Secret) -> str | None:
+    """Check that a secret is no short word; the fault tells its variable, never its value."""
+    if len(secret.reveal()) >= LEAST_SECRET:
+        return None
+    return f"is shorter than {LEAST_SECRET} characters: `openssl rand -base64 32` makes one"
 
 
 def readable(path: Path) -> str | None:

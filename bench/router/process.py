@@ -21,7 +21,7 @@ from bench.router.client import TOKEN
 from tests.harness.ports import free_port
 from tests.harness.postgres import TestPostgres, running_postgres
 
-ADMIN_TOKEN: Final = "the-admin-token"  # noqa: S105 - of this benchmark
+ADMIN_TOKEN: Final = "the-admin-token-0123456789"  # noqa: S105 - of this benchmark
 _PATIENCE: Final = 120.0  # seconds for a router to be ready
 
 

@@ -23,6 +23,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from trunkline.rpc import PlaintextDialError, check_dial
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
 from trunkline.settings import Listen
@@ -64,11 +65,14 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
     """Connect and begin the call of a method (`/package.Service/Method`). Raises CallEnded."""
     loop = asyncio.get_running_loop()
     try:
+        check_dial(peer.address, peer.tls)
         target = Listen.parse(peer.address)
         context = _tls_context(peer.tls)
         call = Call(peer, path, hear, secure=context is not None)
         async with asyncio.timeout(CONNECT_LIMIT):
             await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
+    except PlaintextDialError as fault:
+        raise CallEnded(str(fault)) from None
     except (OSError, ValueError, h2.exceptions.H2Error) as fault:
         # Only the system's own words are quoted: the others may hold what could not be written, the token.
         said = str(fault) if isinstance(fault, OSError) else ""

@@ -20,7 +20,7 @@ from relay_svc.router_client.call import Call, CallEnded, Hear, Peer, open_call
 from relay_svc.router_client.outcomes import OutcomeStream
 from relay_svc.router_client.picks import Answer, PickStream, StreamBroke
 from relay_svc.router_client.wire import models_from, refused_from
-from trunkline.rpc import dial, read_error
+from trunkline.rpc import PlaintextDialError, dial, read_error
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
 from trunkline.telemetry import get_logger
@@ -29,7 +29,10 @@ from trunkline.v1 import router_pb2_grpc
 
 log = get_logger()
 
-_LOST: Final = (grpc.aio.AioRpcError, CallEnded, TimeoutError, EOFError, asyncio.InvalidStateError)
+_LOST: Final = (
+    *(grpc.aio.AioRpcError, CallEnded, PlaintextDialError),
+    *(TimeoutError, EOFError, asyncio.InvalidStateError),
+)
 """How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
 _PICKS: Final = "/trunkline.v1.RouterService/PickChannels"
 BUSY: Final = 256
@@ -207,6 +210,6 @@ def _fault(group: BaseExceptionGroup[BaseException]) -> str:
         return _fault(first)
     if isinstance(first, grpc.aio.AioRpcError):
         return f"{first.code().name}: {first.details()}"
-    if isinstance(first, CallEnded):
+    if isinstance(first, CallEnded | PlaintextDialError):
         return str(first)
     return type(first).__name__

@@ -1,6 +1,6 @@
 """gRPC as every service here speaks it: typed refusals, bearer scopes, deadlines, health, reflection and channelz."""
 
-from trunkline.rpc.client import Dialled, dial
+from trunkline.rpc.client import Dialled, PlaintextDialError, check_dial, dial
 from trunkline.rpc.gate import OPEN, Caller, caller
 from trunkline.rpc.refusals import RefusalRead, read_error, read_refusal, refusal_of, status_of
 from trunkline.rpc.server import Server
@@ -9,9 +9,11 @@ __all__ = [
     "OPEN",
     "Caller",
     "Dialled",
+    "PlaintextDialError",
     "RefusalRead",
     "Server",
     "caller",
+    "check_dial",
     "dial",
     "read_error",
     "read_refusal",

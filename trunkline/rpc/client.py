@@ -21,6 +21,9 @@ _CLIENT_OPTIONS: Final = (
 )
 
 
+_NO_TLS: Final = Tls(None, None, None, allow_plaintext=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Dialled:
     """A channel to a peer, and the metadata that every call on it carries."""
@@ -29,10 +32,24 @@ class Dialled:
     metadata: tuple[tuple[str, str], ...]
 
 
+class PlaintextDialError(Exception):
+    """An address beyond loopback that would be dialled without TLS; its text says what to set."""
+
+
+def check_dial(address: str, tls: Tls | None) -> None:
+    """Make sure that an address, which may come from a row anybody wrote, may be dialled. Raises PlaintextDialError."""
+    if wrong := (tls or _NO_TLS).dialling_fault(address):
+        raise PlaintextDialError(wrong)
+
+
 def dial(address: str, token: Secret, tls: Tls | None = None) -> Dialled:
-    """Open a channel to `host:port`; connecting happens at the first call. Close it with `channel.close()`."""
+    """Open a channel to `host:port`; connecting happens at the first call. Close it with `channel.close()`.
+
+    Raises PlaintextDialError.
+    """
+    check_dial(address, tls)
     metadata = (("authorization", f"Bearer {token.reveal()}"),)
-    if tls is None or (tls.tls_ca is None and tls.tls_certificate is None):
+    if tls is None or not tls.dials_tls:
         return Dialled(grpc.aio.insecure_channel(address, options=_CLIENT_OPTIONS), metadata)
     credentials = grpc.ssl_channel_credentials(
         tls.tls_ca.read_bytes() if tls.tls_ca else None,

@@ -46,7 +46,9 @@ class Server:
         self.address = ""
 
     async def start(self) -> None:
-        """Listen and serve. Raises OSError when the address cannot be had."""
+        """Listen and serve. Raises OSError when the address cannot be had, or not without TLS."""
+        if self._tls is not None and (wrong := self._tls.listening_fault(self._listen)):
+            raise OSError(wrong)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         channelz.add_channelz_servicer(self.grpc)
         names = [health.SERVICE_NAME, "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME, *self._services]

@@ -19,14 +19,14 @@ from trunkline.rpc import RefusalRead, read_error
 from trunkline.settings import read
 from trunkline.v1 import admin_pb2_grpc
 
-ADMIN_TOKEN = "the-admin-token"
+ADMIN_TOKEN = "the-admin-token-of-tests"
 READ_TOKEN = "a-token-that-reads"
 SERVICE_TOKEN = "the-service-token"
 ENVIRONMENT = {
     "TRUNKLINE_ADMIN_TOKEN": ADMIN_TOKEN,
     "TRUNKLINE_SERVICE_TOKEN": SERVICE_TOKEN,
     "TRUNKLINE_TOKENS": f"read:{READ_TOKEN}",
-    "TRUNKLINE_PEPPER": "pepper",
+    "TRUNKLINE_PEPPER": "a pepper of the tests",
     "TRUNKLINE_ENCRYPTION_KEYS": "k1:" + "A" * 43 + "=",
     "TRUNKLINE_ADMIN_LISTEN": "127.0.0.1:0",
     "TRUNKLINE_ADMIN_HTTP_LISTEN": "127.0.0.1:0",

@@ -65,7 +65,7 @@ def test_every_fault_of_the_settings_is_told_at_once_and_no_secret() -> None:
     """Exit status 78, one line a fault."""
     environment = {
         "PATH": os.environ["PATH"],  # noqa: TID251
-        "TRUNKLINE_ADMIN_TOKEN": "t",
+        "TRUNKLINE_ADMIN_TOKEN": "a-token-of-its-own-0123",
         "TRUNKLINE_ENCRYPTION_KEYS": "s3cret",
         "TRUNKLINE_ADMIN_LISTEN": "fd:3",
         "TRUNKLINE_ADMIN_POOL_SIZE": "none",

@@ -205,3 +205,38 @@ def test_a_database_of_ones_own_that_does_not_answer_is_said(start_up: Start, gi
     assert "--dsn" in complaint
     assert "hunter2" not in complaint
     assert not (up.data / "postgres").exists()
+
+
+def test_the_relay_alone_is_opened_and_only_when_plaintext_is_allowed(
+    start_up: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment says of its address holds; before anything is started, the rule for plaintext is asked."""
+    monkeypatch.setenv("TRUNKLINE_RELAY_LISTEN", "0.0.0.0:3000")
+    refused = start_up(ready=False)
+    assert "TRUNKLINE_ALLOW_PLAINTEXT" in refused.complaint()
+    assert refused.process.wait(30) == 1
+    assert not refused.data.exists()
+    monkeypatch.setenv("TRUNKLINE_ALLOW_PLAINTEXT", "true")
+    up = start_up()
+    at = {kind: int(up.ready[kind].rpartition(":")[2]) for kind in ("relay", "admin", "admin_grpc")}
+    others = "127.0.0.2"  # of the loopback network, and not the address that everything else listens at
+    assert accepts(f"{others}:{at['relay']}")
+    assert not accepts(f"{others}:{at['admin']}")
+    assert not accepts(f"{others}:{at['admin_grpc']}")
+    assert answering(up.ready["relay"]) == up.child_of("relay")
+
+
+def test_a_relay_is_given_no_secret_that_it_does_not_need(start_up: Start) -> None:
+    """Its environment names two files of secrets, no database and no token of the admin's."""
+    up = start_up()
+    secrets = {
+        kind: {
+            name.partition("=")[0]
+            for name in Path(f"/proc/{up.child_of(kind)}/environ").read_text().split("\0")
+            if "secrets/" in name or "DSN" in name
+        }
+        for kind in ("relay", "router", "admin")
+    }
+    assert secrets["relay"] == {"TRUNKLINE_SERVICE_TOKEN_FILE", "TRUNKLINE_RELAY_RUN_SECRET_FILE"}
+    every = {f"TRUNKLINE_{name}_FILE" for name in ("PEPPER", "ENCRYPTION_KEYS", "ADMIN_TOKEN", "SERVICE_TOKEN")}
+    assert secrets["router"] == secrets["admin"] == {*every, "TRUNKLINE_DSN"}

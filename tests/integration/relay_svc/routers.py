@@ -25,7 +25,7 @@ from trunkline.v1 import router_pb2_grpc
 API_KEY = "sk-client"
 OTHER_KEY = "sk-other"
 API_KEYS = {API_KEY: 5, OTHER_KEY: 6}
-TOKEN = Secret("service-token")
+TOKEN = Secret("the-service-token")
 REVISION = 7
 _METHODS = ("PickChannels", "PickChannel", "ReportOutcomes", "ListModels", "GetRouterStatus")
 SCOPES = {f"/trunkline.v1.RouterService/{method}": PICK for method in _METHODS}

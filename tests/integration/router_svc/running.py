@@ -22,9 +22,9 @@ from trunkline.secret import ApiKeyHasher, Sealer, Secret
 from trunkline.settings import read
 from trunkline.v1 import revision_pb2, router_pb2, router_pb2_grpc
 
-PEPPER = "a pepper"
+PEPPER = "a pepper of the tests"
 ENCRYPTION_KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()
-ADMIN_TOKEN = "the-admin-token"
+ADMIN_TOKEN = "the-admin-token-of-tests"
 SERVICE_TOKEN = "the-service-token"
 PICK_TOKEN = "a-token-that-may-only-pick"
 

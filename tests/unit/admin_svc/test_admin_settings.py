@@ -8,10 +8,10 @@ from trunkline.settings import Seconds, SettingsError, read
 NAME = "TRUNKLINE_ADMIN_HISTORY_KEPT"
 GIVEN = {
     "TRUNKLINE_DSN": "dbname=trunkline",
-    "TRUNKLINE_PEPPER": "pepper",
+    "TRUNKLINE_PEPPER": "a pepper of the tests",
     "TRUNKLINE_ENCRYPTION_KEYS": "k1:" + "A" * 43 + "=",
-    "TRUNKLINE_SERVICE_TOKEN": "service",
-    "TRUNKLINE_ADMIN_TOKEN": "admin",
+    "TRUNKLINE_SERVICE_TOKEN": "the-service-token",
+    "TRUNKLINE_ADMIN_TOKEN": "the-admin-token-of-tests",
 }
 
 

@@ -33,6 +33,7 @@ def test_port_zero_is_zero_for_every_router() -> None:
         (["--router-port", "65535", "--routers", "2"], "no room for 2 routers"),
         (["--data-dir", ""], "--data-dir"),
         (["--rout", "2"], "--rout"),
+        (["--host", "everywhere"], "--host: 'everywhere'"),
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ import pytest
 from relay_svc.settings import Settings
 from trunkline.settings import SettingsError, read
 
-GIVEN = {"TRUNKLINE_SERVICE_TOKEN": "t"}
+GIVEN = {"TRUNKLINE_SERVICE_TOKEN": "the-service-token"}
 
 
 def test_the_defaults_are_fit_to_run_with() -> None:
@@ -33,6 +33,7 @@ def test_networks_and_routers_are_read() -> None:
     """Lists, with or without spaces."""
     environ = GIVEN | {
         "TRUNKLINE_RELAY_ROUTERS": "a:1, b:2",
+        "TRUNKLINE_ALLOW_PLAINTEXT": "true",
         "TRUNKLINE_RELAY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
     }
     settings = read(Settings, environ)

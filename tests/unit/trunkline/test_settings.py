@@ -22,10 +22,10 @@ class Sample(Process, Tls, Tokens):
 
     def faults(self) -> list[SettingFault]:
         """Faults between settings."""
-        return self.faults_of(self.listen, "SAMPLE_LISTEN")
+        return [*self.faults_of(self.listen, "SAMPLE_LISTEN"), *self.token_faults()]
 
 
-REQUIRED = {"TRUNKLINE_ADMIN_TOKEN": "admin-token", "TRUNKLINE_SERVICE_TOKEN": "service-token"}
+REQUIRED = {"TRUNKLINE_ADMIN_TOKEN": "the-admin-token-", "TRUNKLINE_SERVICE_TOKEN": "the-service-token"}
 
 
 def test_defaults_fill_what_is_not_given() -> None:
@@ -35,7 +35,7 @@ def test_defaults_fill_what_is_not_given() -> None:
 
 
 def test_every_fault_is_reported_at_once() -> None:
-    """Five faults, one report."""
+    """Six faults, one report."""
     given = {
         "SAMPLE_LISTEN": "nowhere",
         "SAMPLE_WAIT": "1 fortnight",
@@ -46,7 +46,7 @@ def test_every_fault_is_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         read(Sample, given)
     at_fault = {fault.name for fault in caught.value.faults}
-    assert at_fault == {*given, "TRUNKLINE_SERVICE_TOKEN"} - {"TRUNKLINE_ADMIN_TOKEN"}
+    assert at_fault == {*given, "TRUNKLINE_SERVICE_TOKEN"}
     assert "TRUNKLINE_SERVICE_TOKEN: must be set" in str(caught.value)
 
 
@@ -117,7 +117,7 @@ def test_a_secret_given_twice_or_in_a_file_that_is_not_there_is_refused(tmp_path
 def test_a_fault_in_tokens_names_the_entry_and_not_the_token() -> None:
     """Operators see which entry; nobody sees the token."""
     with pytest.raises(SettingsError, match="entry 2") as caught:
-        read(Sample, {**REQUIRED, "TRUNKLINE_TOKENS": "pick:good-token,fly:bad-token"})
+        read(Sample, {**REQUIRED, "TRUNKLINE_TOKENS": "pick:good-token-of-its-own,fly:bad-token"})
     assert "bad-token" not in str(caught.value)
 
 
@@ -133,3 +133,27 @@ def test_every_setting_is_listed_for_the_documentation() -> None:
     assert rows["SAMPLE_LISTEN"].default == "127.0.0.1:80"
     assert rows["TRUNKLINE_ADMIN_TOKEN"].default == "required"
     assert all(row.doc for row in rows.values())
+
+
+LONG, OTHER = "0123456789abcdef", "fedcba9876543210"
+
+
+@pytest.mark.parametrize(
+    ("given", "at_fault"),
+    [
+        ({"TRUNKLINE_ADMIN_TOKEN": LONG[1:]}, "TRUNKLINE_ADMIN_TOKEN"),
+        ({"TRUNKLINE_SERVICE_TOKEN": LONG[1:]}, "TRUNKLINE_SERVICE_TOKEN"),
+        ({"TRUNKLINE_SERVICE_TOKEN": REQUIRED["TRUNKLINE_ADMIN_TOKEN"]}, "TRUNKLINE_SERVICE_TOKEN"),
+        ({"TRUNKLINE_TOKENS": f"pick:{LONG},read:{LONG[1:]}"}, "TRUNKLINE_TOKENS"),
+        ({"TRUNKLINE_TOKENS": f"pick:{LONG},read:{LONG}"}, "TRUNKLINE_TOKENS"),
+        ({"TRUNKLINE_TOKENS": f"pick:{REQUIRED['TRUNKLINE_ADMIN_TOKEN']}"}, "TRUNKLINE_TOKENS"),
+        ({"TRUNKLINE_TOKENS": f"pick:{LONG},read:{REQUIRED['TRUNKLINE_SERVICE_TOKEN']}"}, "TRUNKLINE_TOKENS"),
+    ],
+)
+def test_tokens_are_long_and_no_two_are_alike(given: dict[str, str], at_fault: str) -> None:
+    """The fault names the variable, and shows no token."""
+    with pytest.raises(SettingsError) as caught:
+        read(Sample, REQUIRED | given)
+    assert [fault.name for fault in caught.value.faults] == [at_fault]
+    assert not any(token in str(caught.value) for token in (LONG[1:], *REQUIRED.values()))
+    assert read(Sample, REQUIRED | {"TRUNKLINE_TOKENS": f"pick:{LONG},read+pick:{OTHER}"}).table().scopes_of(OTHER)
