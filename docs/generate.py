@@ -141,16 +141,15 @@ SETTINGS_HEAD = """# Settings
 
 Each service reads its settings from the environment, once, at its start. Whatever is at fault is reported together, and the
 service leaves with status 78. An empty variable counts as unset. Times are seconds, or carry a unit: `250ms`, `30s`, `5m`,
-`1h`. Addresses are `host:port` (port 0: a free one), or `fd:N` for a listening socket handed down (HTTP only). Every secret has
-16 characters or more, and no two tokens are alike. What listens at, or dials, an address beyond the loopback interface needs TLS
-or `TRUNKLINE_ALLOW_PLAINTEXT`. Every secret
-can come from a file: `TRUNKLINE_PEPPER_FILE=/run/secrets/pepper`. `SYNC_FREQUENCY`, `NODE_TYPE` and `DEBUG` are names that
-operators of this family of gateways know.
+`1h`. Addresses are `host:port` (port 0: a free one), or `fd:N` for a listening socket handed down (HTTP only). What listens
+at, or dials, an address beyond the loopback interface needs TLS or `TRUNKLINE_ALLOW_PLAINTEXT`. Every secret has 16
+characters or more, no two tokens are alike, and each can come from a file: `TRUNKLINE_PEPPER_FILE=/run/secrets/pepper`.
+`SYNC_FREQUENCY`, `NODE_TYPE` and `DEBUG` are names that operators of this family of gateways know.
 
 `trunkline up` makes the secrets once, in `secrets/` of its data directory, and passes every variable that it does not decide
 itself on to the service that reads it. `TRUNKLINE_RELAY_LISTEN`, `TRUNKLINE_ADMIN_HTTP_LISTEN`, `TRUNKLINE_ADMIN_LISTEN` and
-`TRUNKLINE_ROUTER_LISTEN` stand for `--host` and the port flags; an address that it cannot listen at is refused. Its data directory is `/var/lib/trunkline` as root, else `$XDG_DATA_HOME/trunkline`, which
-usually is `~/.local/share/trunkline`."""
+`TRUNKLINE_ROUTER_LISTEN` stand for `--host` and the flags of ports; an address that it cannot listen at is refused. Its data
+directory is `/var/lib/trunkline` as root, else `$XDG_DATA_HOME/trunkline`, which usually is `~/.local/share/trunkline`."""
 
 
 UP = """
