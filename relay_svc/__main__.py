@@ -15,7 +15,7 @@ from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import Limits, direct
 from relay_svc.models import ModelList
 from relay_svc.providers.coze.runs import RunIds
-from relay_svc.retry_budget import RetryBudget
+from relay_svc.retry_budget import RetryBudgets
 from relay_svc.router_client import LinkSettings, RouterClient
 from relay_svc.runs import Runs
 from relay_svc.serving import Bounds, Serving
@@ -135,7 +135,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
-        policy=Policy(settings.limits, settings.retry_window, RetryBudget(), _run_ids(settings)),
+        policy=Policy(settings.limits, settings.retry_window, RetryBudgets(), _run_ids(settings)),
         max_attempts=settings.max_attempts,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.client_timeout,

@@ -16,7 +16,7 @@ from relay_svc import errors, outbound, provider_error
 from relay_svc.beginning import Beginning, Begun, Refused
 from relay_svc.deadlines import Deadlines
 from relay_svc.errors import HttpRefusal
-from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, judge, shown_status
+from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, is_callers, judge, shown_status
 from relay_svc.inbound import Inbound
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound, Passed
@@ -25,7 +25,7 @@ from relay_svc.providers.coze.runs import RunIds
 from relay_svc.record import Attempt, Record, now
 from relay_svc.refusals import all_passed, log_passed
 from relay_svc.retry_after import retry_after
-from relay_svc.retry_budget import RetryBudget
+from relay_svc.retry_budget import Cut, FailedPair, RetryBudgets
 from relay_svc.upstream import (
     BrokenAnswer,
     ConnectTimeout,
@@ -55,7 +55,7 @@ class Policy:
     limits: TimeLimits
     retry_window: float
     """Seconds since the request came after which no further candidate is tried."""
-    budget: RetryBudget
+    budgets: RetryBudgets
     run_ids: RunIds | None = None
 
 
@@ -79,6 +79,8 @@ class Walk:
         self._upstream, self._routers, self._deadlines, self._policy = upstream, routers, deadlines, policy
         self._record, self._plan = record, plan
         self._passed: list[Passed] = []
+        self._retried: list[FailedPair | None] = []
+        """What failed before each retry; None where the caller was to blame."""
         self._waited = False
         self.current: Attempt | None = None
         """The attempt under way, or the last."""
@@ -95,7 +97,7 @@ class Walk:
             self._policy.limits,
             self._policy.run_ids,
         )
-        self._policy.budget.request(now())
+        self._policy.budgets.request(now())
         left = list(range(len(self._plan.candidates)))
         while left:
             place = left.pop(0)
@@ -112,7 +114,8 @@ class Walk:
                 break
         if failure is None:
             raise all_passed(self._passed, inbound)
-        self._policy.budget.failed(now(), len(self._record.channels) - 1)
+        if not is_callers(failure):  # the retries before it led to an answer
+            self._policy.budgets.waste(now(), self._retried, self._plan.api_key_id)
         if failure.kind is Kind.READ_TIMEOUT or said is None:
             raise _made_up(failure)
         return said
@@ -172,7 +175,11 @@ class Walk:
     async def _goes_on(self, failure: Failure, candidate: Candidate, place: int, left: list[int]) -> bool:
         """Settle who is next; `left` are the places of those not tried yet."""
         spent = now() - self._record.start
-        if spent > self._policy.retry_window or not self._policy.budget.allows(now()):
+        if spent > self._policy.retry_window:
+            return False
+        blamed = None if is_callers(failure) else (candidate.channel_id, candidate.upstream_model)
+        self._record.retries_cut = cut = self._policy.budgets.cut(now(), blamed, self._plan.api_key_id)
+        if cut is not Cut.NOBODYS:
             return False
         judgement = self._judge(failure, candidate, left, self._policy.retry_window - spent)
         candidates = self._plan.candidates
@@ -188,6 +195,7 @@ class Walk:
                 left.insert(0, place)
             case _:
                 return False
+        self._retried.append(blamed)
         return True
 
     def _judge(self, failure: Failure, candidate: Candidate, left: Sequence[int], remaining: float) -> Judgement:

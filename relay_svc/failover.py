@@ -145,6 +145,8 @@ _THEN: Final[Mapping[FailureClass, tuple[Verdict, ...]]] = {
     FailureClass.POLICY: (),
 }
 """What to do, in order of preference; STOP when none of it can be done."""
+_THE_CALLERS: Final = frozenset({FailureClass.CALLER, FailureClass.POLICY, FailureClass.TOO_LARGE})
+"""Failures that say nothing of the upstream's health: they take nothing from its retry budget."""
 _STATUSES: Final[Mapping[FailureClass, int]] = {
     FailureClass.RATE_LIMIT: 429,
     FailureClass.QUOTA: 402,
@@ -190,6 +192,11 @@ def classify(failure: Failure) -> FailureClass:
     if failure.status in _NEVER_THE_CALLER or failure.status >= 500 or failure.status < 400:  # noqa: PLR2004 - HTTP
         return _of_trouble(failure.status, said, own)
     return said or own or FailureClass.CALLER
+
+
+def is_callers(failure: Failure) -> bool:
+    """Whether the request was to blame, whoever else may still take it."""
+    return classify(failure) in _THE_CALLERS
 
 
 def shown_status(failure: Failure) -> int:

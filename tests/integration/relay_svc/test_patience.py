@@ -183,23 +183,46 @@ async def test_what_is_the_channels_own_is_not_tried_with_its_other_key(bench: B
     assert [call.headers["authorization"] for call in calls] == ["Bearer sk-first", "Bearer sk-other-channel"]
 
 
-# ---------------------------------------------------------------- the budget over all requests
+# ---------------------------------------------------------------- the budgets of retries
 
 
-async def test_retries_that_mend_nothing_come_to_an_end() -> None:
-    """Past the floor and a fifth of the requests, a failed attempt is the request's last; one that serves is no waste."""
+async def test_a_dead_model_spends_its_own_retries_and_no_other_models() -> None:
+    """Of 50 models on the same channels one is dead: its retries end at a share, and whoever else needs one has it."""
     async with open_bench() as bench:
-        await bench.plan(error(500), answers(), model="mended")
-        await bench.plan(*[error(404, "model_not_found")] * 3, model="dead")
-        for _ in range(30):
-            assert (await bench.chat(b'{"model":"mended"}')).status_code == 200
+        upstreams = await bench.plan(*[error(404, "model_not_found")] * 3, model="dead", upstream_model="dead")
+        flaky, good = await bench.upstream(error(500)), await bench.upstream(answers())
+        for number in range(49):
+            fields = {"upstream_model": f"up-{number}"}
+            bench.router.plans[f"m{number}"] = [
+                candidate(1, flaky.base_url, **fields),
+                candidate(2, good.base_url, **fields),
+            ]
         attempts: list[str] = []
-        while "1" not in attempts and len(attempts) < 100:
-            attempts.append((await bench.chat(b'{"model":"dead"}')).headers["x-trunkline-attempts"])
-        # The floor of 20 and a fifth of these requests, two a request, which is 15 of them on a machine that is quick.
-        assert attempts[-1] == "1"
+        for number in range(49):
+            dead = [await bench.chat(b'{"model":"dead"}') for _ in range(6)]
+            attempts += [answer.headers["x-trunkline-attempts"] for answer in dead]
+            answer = await bench.chat(b'{"model":"m%d"}' % number)
+            assert (answer.status_code, answer.headers["x-trunkline-attempts"]) == (200, "2")
         assert attempts[:10] == ["3"] * 10
-        assert (await bench.chat(b'{"model":"mended"}')).status_code == 500
+        assert "1" in attempts
+        assert sum(len(upstream.calls) for upstream in upstreams) < 3 * len(attempts)
+
+
+async def test_a_request_that_is_too_large_for_all_takes_no_retry_from_those_that_are_not() -> None:
+    """It is the caller's doing: the same channel's failure under another's request is mended as ever."""
+    async with open_bench() as bench:
+        too_large = error(413)
+
+        async def script(call: Call) -> None:
+            await (too_large if b"large" in call.body else error(500))(call)
+
+        async def second(call: Call) -> None:
+            await (too_large if b"large" in call.body else answers())(call)
+
+        await bench.plan(script, second)
+        for _ in range(60):
+            assert (await bench.chat(b'{"model":"m","large":1}')).status_code == 413
+        assert (await bench.chat()).status_code == 200
 
 
 async def test_a_wait_ends_with_the_request(bench: Bench) -> None:
