@@ -116,11 +116,16 @@ class Keeper:
     # ------------------------------------------------------------------ keeping them
 
     async def _settled(self) -> None:
-        """Wait until there is something to keep, and changes have come to rest or have gone on for long."""
+        """Wait until there is something to keep, and changes have come to rest or have gone on for long.
+
+        With nothing kept yet there is no waiting for a rest: a router killed meanwhile would have nothing to start from.
+        """
         while not self._due():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REST):
                     await self._cache.applied.next()
+        if self._kept is None:
+            return
         patience = time.monotonic() + _UNSETTLED
         with contextlib.suppress(TimeoutError):
             while time.monotonic() < patience:

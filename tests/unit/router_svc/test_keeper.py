@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from math import inf
 from pathlib import Path
 
-from router_svc import disk
+import pytest
+
+from router_svc import disk, keeper
 from router_svc.cache import Cache
 from router_svc.keeper import _REFRESH, Keeper
 from tests.unit.router_svc.builders import channel, snapshot
 from trunkline.secret import Secret
+
+
+def copies(directory: Path) -> list[Path]:
+    """The copies that a router could start from."""
+    return [*directory.glob("catalog.[01]")]
 
 
 def cache() -> Cache:
@@ -24,17 +32,17 @@ def cache() -> Cache:
 def test_a_copy_is_due_for_a_change_and_for_a_later_proof_and_for_nothing_else(tmp_path: Path) -> None:
     """An old one is refreshed only when something newer can be said of it: that it was at head since."""
     held = cache()
-    keeper = Keeper(held, tmp_path, wait=1.0)
-    assert keeper._due()
-    keeper._kept, keeper._kept_at = snapshot(channel(1)).token, time.monotonic() - _REFRESH - 1.0
+    due = Keeper(held, tmp_path, wait=1.0)
+    assert due._due()
+    due._kept, due._kept_at = snapshot(channel(1)).token, time.monotonic() - _REFRESH - 1.0
     held.follower.confirmed = -inf
-    assert not keeper._due()
+    assert not due._due()
     held.follower.confirmed = time.monotonic()
-    assert keeper._due()
-    keeper._kept_at = time.monotonic()
-    assert not keeper._due()
+    assert due._due()
+    due._kept_at = time.monotonic()
+    assert not due._due()
     held.snapshot = snapshot(channel(1), revision=2)
-    assert keeper._due()
+    assert due._due()
 
 
 async def test_a_copy_says_when_its_state_was_last_known_to_be_the_head(tmp_path: Path) -> None:
@@ -45,3 +53,17 @@ async def test_a_copy_says_when_its_state_was_last_known_to_be_the_head(tmp_path
     [copy] = [slot.copy for slot in disk.survey(tmp_path) if slot.copy is not None]
     copy.close()
     assert 990.0 < time.time() - copy.heading.confirmed_time < 1_100.0
+
+
+async def test_the_first_copy_waits_for_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A router killed in its first seconds under changes that never pause has a copy to start from."""
+    monkeypatch.setattr(keeper, "_UNSETTLED", inf)
+    held, stop = cache(), asyncio.Event()
+    async with asyncio.timeout(60.0), asyncio.TaskGroup() as tasks:
+        tasks.create_task(Keeper(held, tmp_path, wait=1.0).run(stop))
+        while not await asyncio.to_thread(copies, tmp_path):
+            held.applied.tell()
+        stop.set()
+    [copy] = [slot.copy for slot in disk.survey(tmp_path) if slot.copy is not None]
+    copy.close()
+    assert copy.heading.head == snapshot(channel(1)).head
