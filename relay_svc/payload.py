@@ -5,26 +5,21 @@ channel overrides parameters. The top-level `model` must be there once, under an
 as `Model`, which upstreams written in Go take for the same) could show one model to the allow-list and another upstream.
 
 Finding the one `model` member must cost no more than reading the body, in C, whatever the body holds. So its key is looked
-for as text first: when `"model"` stands once and no escape could spell it, that is it. Otherwise every such text is brought
-to the plain spelling, and the last that is a top-level key is found by hiding ever fewer of them from the parser.
+for as text first: when `"model"` stands once and no escape could spell it, that is it; otherwise `model_member` looks.
 """
 
 import codecs
 import re
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from relay_svc.model_member import TooManyMentions, model_keys
 from relay_svc.plan import Unshown
 
-_MAX_MENTIONS: Final = 10_000
-"""Most strings in one body that spell `model`; past it the search would be worth an attack."""
 _UTF8_SLICE: Final = 1 << 20  # bytes decoded at a time, so that checking a large body needs little memory
 _PLAIN: Final = b'"model"'
-_HIDDEN: Final = b'"modeX"'  # as long, and no field of `_Head`
-_MENTION: Final = re.compile(
-    rb'"(?:[mM]|\\u00[46][dD])(?:[oO]|\\u00[46][fF])(?:[dD]|\\u00[46]4)(?:[eE]|\\u00[46]5)(?:[lL]|\\u00[46][cC])"'
-)
 _VALUE: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")', re.DOTALL)
 
 
@@ -95,7 +90,7 @@ def parse(body: bytes) -> Payload:
     )
 
 
-def _head_of(body: bytes | bytearray) -> _Head:
+def _head_of(body: bytes) -> _Head:
     try:
         return _HEAD.decode(body)
     except msgspec.ValidationError:
@@ -130,32 +125,10 @@ def _key_end(body: bytes) -> int:
         b"\\" in lowered and (b"\\u006" in lowered or b"\\u004" in lowered)
     ):
         return first + len(_PLAIN)
-    mentions = [match.span() for match in _MENTION.finditer(body)]
-    if len(mentions) > _MAX_MENTIONS:
-        raise PayloadFault("the body mentions model too often", "model")
-    return _search(body, mentions)
-
-
-def _search(body: bytes, mentions: list[tuple[int, int]]) -> int:
-    plain = bytearray(body)
-    for start, end in mentions:
-        # Brought to one spelling; what an escape took more is blank, which JSON allows after any string.
-        plain[start:end] = _PLAIN.ljust(end - start)
-    low, high = 0, len(mentions) - 1  # the last top-level key is one of these
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _shows_model(plain, mentions[:middle]):
-            low = middle
-        else:
-            high = middle - 1
-    if _shows_model(plain, mentions[low : low + 1]):
+    try:
+        keys = list(islice(model_keys(body), 2))
+    except TooManyMentions:
+        raise PayloadFault("the body mentions model too often", "model") from None
+    if len(keys) != 1:
         raise PayloadFault("model is given more than once", "model")
-    return mentions[low][1]
-
-
-def _shows_model(plain: bytearray, hidden: list[tuple[int, int]]) -> bool:
-    """Tell whether a top-level `model` is left when some mentions are hidden."""
-    masked = bytearray(plain)
-    for start, _ in hidden:
-        masked[start : start + len(_HIDDEN)] = _HIDDEN
-    return _head_of(masked).model is not msgspec.UNSET
+    return keys[0]

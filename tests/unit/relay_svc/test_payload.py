@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay_svc.model_member import MOST_MENTIONS, TooManyMentions, model_keys
 from relay_svc.payload import PayloadFault, parse
 
 SPACE = st.text(" \t\r\n", max_size=3)
@@ -140,3 +141,36 @@ def test_mentions_of_model_elsewhere_do_not_matter() -> None:
     ).encode()
     payload = parse(body)
     assert body[slice(*payload.span)] == b'"m"'
+
+
+class _CountedBytes(bytes):
+    """Bytes that count how often they are looked at whole or in part, in bytes."""
+
+    looked = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        part = super().__getitem__(place)
+        if isinstance(part, bytes):
+            type(self).looked += len(part)
+        return part
+
+
+@given(
+    st.integers(2, 60), st.sampled_from([b'"model",', b'[{"model":[]}],', b'"\\"model",', b'"\\u006dodel",', b'"{",'])
+)
+def test_the_search_for_the_model_looks_at_each_byte_once(count: int, piece: bytes) -> None:
+    """However many strings spell model, the parts that are looked at between them are no more than the body."""
+    body = _CountedBytes(b'{"x":[' + piece * count + b'1],"model":"m","y":[' + piece * count + b"1]}")
+    _CountedBytes.looked = 0
+    keys = list(model_keys(body))
+    assert [body[:key].endswith(b'"model"') for key in keys] == [True]
+    assert _CountedBytes.looked <= 2 * len(body)
+
+
+def test_mentions_are_bounded_while_they_are_counted() -> None:
+    """The search ends at the first mention too many, not when all were found."""
+    body = _CountedBytes(b'{"model":"m","x":[' + b'"model",' * (4 * MOST_MENTIONS) + b"1]}")
+    _CountedBytes.looked = 0
+    with pytest.raises(TooManyMentions):
+        list(model_keys(body))
+    assert _CountedBytes.looked < len(body) // 2
