@@ -10,6 +10,7 @@ import sys
 
 from relay_svc import tally
 from relay_svc.app import Door, Relay
+from relay_svc.asking_on import AskingOn
 from relay_svc.attempts import Policy
 from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import Limits, direct
@@ -135,7 +136,15 @@ def _limits(settings: Settings) -> Limits:
 
 def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
-        policy=Policy(settings.limits, settings.retry_window, RetryBudgets(), _run_ids(settings)),
+        policy=Policy(
+            settings.limits,
+            settings.retry_window,
+            RetryBudgets(),
+            AskingOn(routers),
+            settings.max_attempts,
+            settings.pick_timeout,
+            _run_ids(settings),
+        ),
         max_attempts=settings.max_attempts,
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.client_timeout,

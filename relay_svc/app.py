@@ -108,6 +108,8 @@ class Relay:
     async def _refuse(self, exchange: Exchange, noted: Record, refusal: HttpRefusal, found: Found) -> None:
         if noted.outcome != record.FAILED:
             noted.refuse(refusal)
+        if refusal.revision is None and noted.plan is not None:
+            refusal.revision = str(noted.plan.revision)
         headers = refusal.all_headers() + noted.headers(noted.begin_answer())
         if refusal.revision is not None and noted.plan is None:
             headers.append((b"x-trunkline-revision", refusal.revision.encode()))

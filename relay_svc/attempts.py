@@ -8,28 +8,26 @@ is passed over, and no attempt is told of it.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from relay_svc import errors, outbound, provider_error
+from relay_svc.asking_on import MOST_SEEN, WIDE, AskingOn
+from relay_svc.attempt_failures import RESULTS, failure_of, made_up
 from relay_svc.beginning import Beginning, Begun, Refused
 from relay_svc.deadlines import Deadlines
-from relay_svc.errors import HttpRefusal
 from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, is_callers, judge, shown_status
 from relay_svc.inbound import Inbound
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound, Passed
-from relay_svc.plan import Candidate, Plan, Result, Routers, TimeLimits, Unshown
+from relay_svc.plan import Asked, Candidate, NoPlan, Plan, Result, Routers, TimeLimits, Unshown
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.record import Attempt, Record, now
-from relay_svc.refusals import all_passed, log_passed
+from relay_svc.refusals import PassedOver
 from relay_svc.retry_after import retry_after
 from relay_svc.retry_budget import Cut, FailedPair, RetryBudgets
 from relay_svc.upstream import (
-    BrokenAnswer,
-    ConnectTimeout,
-    ReadTimeout,
     Upstream,
     UpstreamAnswer,
     UpstreamFailure,
@@ -44,6 +42,8 @@ MAX_ERROR: Final = 256 << 10
 """Most bytes of an upstream's error that are kept; what is longer is cut."""
 _ERROR_LIMIT: Final = 5.0
 """Seconds that the body of an error is waited for: the next candidate is waiting too."""
+_LAST_WORD_LIMIT: Final = 1.0
+"""Longest wait, in seconds, for further channels while the client could be given an upstream's error."""
 _LONGEST_WAIT: Final = 2.0
 """Longest wait, in seconds, for an upstream that is the only one left and asks to be left alone; once a request."""
 
@@ -56,6 +56,10 @@ class Policy:
     retry_window: float
     """Seconds since the request came after which no further candidate is tried."""
     budgets: RetryBudgets
+    asking_on: AskingOn
+    max_attempts: int
+    pick_timeout: float
+    """Seconds that a router may take for each further plan."""
     run_ids: RunIds | None = None
 
 
@@ -73,12 +77,23 @@ class Walk:
     """One request's way through its plan."""
 
     def __init__(
-        self, upstream: Upstream, routers: Routers, deadlines: Deadlines, policy: Policy, record: Record, plan: Plan
+        self,
+        upstream: Upstream,
+        routers: Routers,
+        deadlines: Deadlines,
+        policy: Policy,
+        record: Record,
+        asked: Asked,
+        plan: Plan,
     ) -> None:
-        """Take the ports, the bounds and the plan."""
+        """Take the ports, the bounds, what the router was asked, and its plan."""
         self._upstream, self._routers, self._deadlines, self._policy = upstream, routers, deadlines, policy
-        self._record, self._plan = record, plan
-        self._passed: list[Passed] = []
+        self._record, self._asked, self._plan = record, asked, plan
+        self._passed = PassedOver(record.request_id)
+        self._seen: set[int] = set()
+        """Channels of the plans before this one."""
+        self._end: NoPlan | None = None
+        """Why there is no further plan."""
         self._retried: list[FailedPair | None] = []
         """What failed before each retry; None where the caller was to blame."""
         self._waited = False
@@ -99,11 +114,13 @@ class Walk:
         )
         self._policy.budgets.request(now())
         left = list(range(len(self._plan.candidates)))
-        while left:
+        while left or await self._more(left, failure):
             place = left.pop(0)
             candidate = self._plan.candidates[place]
             out = self._out(candidate, inbound, around)
             if out is None:
+                if self._seen:  # of many it could take long
+                    await asyncio.sleep(0)
                 continue
             met = await self._attempt(candidate, out)
             if isinstance(met, Begun):
@@ -113,11 +130,11 @@ class Walk:
             if not inbound.again or not await self._goes_on(failure, candidate, place, left):
                 break
         if failure is None:
-            raise all_passed(self._passed, inbound)
+            raise self._passed.refusal(inbound, self._end)
         if not is_callers(failure):  # the retries before it led to an answer
             self._policy.budgets.waste(now(), self._retried, self._plan.api_key_id)
         if failure.kind is Kind.READ_TIMEOUT or said is None:
-            raise _made_up(failure)
+            raise made_up(failure, len(self._record.channels))
         return said
 
     def _out(self, candidate: Candidate, inbound: Inbound, around: outbound.Around) -> Outbound | None:
@@ -126,8 +143,8 @@ class Walk:
             raise errors.internal()
         out = outbound.outbound(candidate, inbound, around)
         if isinstance(out, Passed):
-            log_passed(out, candidate.channel_id, self._record.request_id)
-            self._passed.append(out)
+            self._passed.add(out, candidate.channel_id)
+            self._record.passed_over = len(self._passed)
             return None
         return out
 
@@ -151,15 +168,15 @@ class Walk:
             else:
                 failure, said = await self._error(attempt, out, answer)
         except UpstreamFailure as error:
-            failure = _failure_of(error)
-            attempt.end(self._routers, _RESULTS[failure.kind])
+            failure = failure_of(error)
+            attempt.end(self._routers, RESULTS[failure.kind])
             return failure, None
         finally:
             noted.upstream_wait += now() - attempt.start
             if answer is not None and not kept:
                 await answer.aclose()
         attempt.code = failure.code or failure.type
-        attempt.end(self._routers, _RESULTS.get(failure.kind, Result.UPSTREAM_ERROR))
+        attempt.end(self._routers, RESULTS.get(failure.kind, Result.UPSTREAM_ERROR))
         return failure, said
 
     async def _error(
@@ -175,14 +192,25 @@ class Walk:
     async def _goes_on(self, failure: Failure, candidate: Candidate, place: int, left: list[int]) -> bool:
         """Settle who is next; `left` are the places of those not tried yet."""
         spent = now() - self._record.start
-        if spent > self._policy.retry_window:
+        if spent > self._policy.retry_window or (
+            self._seen and len(self._record.channels) >= self._policy.max_attempts
+        ):
             return False
         blamed = None if is_callers(failure) else (candidate.channel_id, candidate.upstream_model)
         self._record.retries_cut = cut = self._policy.budgets.cut(now(), blamed, self._plan.api_key_id)
         if cut is not Cut.NOBODYS:
             return False
-        judgement = self._judge(failure, candidate, left, self._policy.retry_window - spent)
         candidates = self._plan.candidates
+        judgement = self._judge(failure, candidate, left, self._policy.retry_window - spent, 1)
+        if judgement.verdict is Verdict.NEXT and all(
+            candidates[other].channel_id == candidate.channel_id for other in left
+        ):
+            if await self._more(left, failure):
+                self._retried.append(blamed)
+                return True
+            if self._end is not None:  # asked in vain: a dead model is not asked for more each time
+                self._retried.append(blamed)
+            judgement = self._judge(failure, candidate, left, self._policy.retry_window - spent, 0)
         match judgement.verdict:
             case Verdict.NEXT:
                 left[:] = [other for other in left if candidates[other].channel_id != candidate.channel_id]
@@ -198,13 +226,36 @@ class Walk:
         self._retried.append(blamed)
         return True
 
-    def _judge(self, failure: Failure, candidate: Candidate, left: Sequence[int], remaining: float) -> Judgement:
+    async def _more(self, left: list[int], failure: Failure | None) -> bool:
+        """Get a plan of channels not seen before; `left` are then the places of its candidates."""
+        self._seen.update(candidate.channel_id for candidate in self._plan.candidates)
+        attempts = self._policy.max_attempts - len(self._record.channels)
+        remaining = self._policy.retry_window - (now() - self._record.start)
+        if self._end is not None or attempts <= 0 or remaining <= 0 or len(self._seen) >= MOST_SEEN:
+            return False
+        wanted = WIDE if self._passed else attempts
+        patience = min(remaining, self._policy.pick_timeout if failure is None else _LAST_WORD_LIMIT)
+        try:
+            plan = await self._policy.asking_on.ask(self._asked, self._seen, wanted, patience)
+        except NoPlan as end:
+            self._end = end
+            return False
+        fresh = [place for place, other in enumerate(plan.candidates) if other.channel_id not in self._seen]
+        if fresh:
+            left[:] = fresh
+            self._record.plan = self._plan = plan
+        return bool(fresh)
+
+    def _judge(
+        self, failure: Failure, candidate: Candidate, left: Sequence[int], remaining: float, unseen: int
+    ) -> Judgement:
+        """Judge a failure; `unseen` is 1 where there may be channels beyond the plan."""
         channels = [self._plan.candidates[other].channel_id for other in left]
         keys = channels.count(candidate.channel_id)
         return judge(
             failure,
             Around(
-                len(channels) - keys,
+                len(channels) - keys + unseen,
                 keys,
                 0.0 if self._waited else min(_LONGEST_WAIT, remaining),
                 candidate.repeat_after_timeout,
@@ -229,34 +280,3 @@ async def _error_body(answer: UpstreamAnswer) -> bytes:
             while len(body) < MAX_ERROR and (chunk := await answer.read()):
                 body += chunk
     return bytes(body[:MAX_ERROR])
-
-
-_RESULTS: Final = {
-    Kind.CONNECT_FAILED: Result.CONNECT_FAILED,
-    Kind.CONNECT_TIMEOUT: Result.CONNECT_TIMEOUT,
-    Kind.READ_TIMEOUT: Result.READ_TIMEOUT,
-    Kind.STALLED: Result.READ_TIMEOUT,
-    Kind.BROKEN_ANSWER: Result.BROKEN_ANSWER,
-}
-
-
-def _failure_of(error: UpstreamFailure) -> Failure:
-    match error:
-        case ConnectTimeout():
-            return Failure(Kind.CONNECT_TIMEOUT)
-        case ReadTimeout():
-            return Failure(Kind.READ_TIMEOUT)
-        case BrokenAnswer():
-            return Failure(Kind.BROKEN_ANSWER)
-        case _:
-            return Failure(Kind.CONNECT_FAILED)
-
-
-def _made_up(failure: Failure) -> HttpRefusal:
-    made: dict[Kind, Callable[[], HttpRefusal]] = {
-        Kind.READ_TIMEOUT: errors.upstream_timeout,
-        Kind.STALLED: errors.upstream_timeout,
-        Kind.ANSWERED: errors.upstream_redirects,  # with nothing that a client could use
-        Kind.BROKEN_ANSWER: errors.upstream_broken,
-    }
-    return made.get(failure.kind, errors.upstream_unreachable)()

@@ -194,18 +194,18 @@ def no_such_model(model: str) -> HttpRefusal:
     return HttpRefusal(404, Reason.MODEL_UNKNOWN, message, code="model_not_found", param="model")
 
 
-def not_offered(model: str, operation: str) -> HttpRefusal:
-    """No candidate knows the operation, nor anything that it could be translated to."""
-    message = f"no channel for the model {model[:128]!r} offers {operation.replace('_', ' ')}"
+def not_offered(model: str, operation: str, counts: str = "") -> HttpRefusal:
+    """No channel knows the operation, nor anything that it could be translated to; `counts` tells of all there are."""
+    message = f"no channel for the model {model[:128]!r} offers {operation.replace('_', ' ')}{counts}"
     return HttpRefusal(400, "OPERATION_NOT_OFFERED", message, code="unsupported_operation", param="model")
 
 
-def cannot_carry(name: str) -> HttpRefusal:
+def cannot_carry(name: str, counts: str = "") -> HttpRefusal:
     """Something of the request has no place in the upstream's format, and without it the request would mean another."""
     return HttpRefusal(
         400,
         "CANNOT_CARRY",
-        f"{name[:128]} cannot be carried into the format of any channel for this model",
+        f"{name[:128]} cannot be carried into the format of any channel for this model{counts}",
         code="unsupported_parameter",
         param=name[:128],
     )
@@ -221,14 +221,14 @@ def run_not_told(why: str) -> HttpRefusal:
     return HttpRefusal(502, "RUN_NOT_TOLD", f"the state of the workflow run could not be had: {why}")
 
 
-def run_incomplete(missing: Iterable[str]) -> HttpRefusal:
+def run_incomplete(missing: Iterable[str], counts: str = "") -> HttpRefusal:
     """A run that would lack something; it has not been started."""
-    return HttpRefusal(400, "RUN_INCOMPLETE", f"the workflow cannot be run without: {', '.join(missing)}")
+    return HttpRefusal(400, "RUN_INCOMPLETE", f"the workflow cannot be run without: {', '.join(missing)}{counts}")
 
 
-def upstream_unreachable() -> HttpRefusal:
-    """No candidate could be connected to."""
-    return HttpRefusal(502, "UPSTREAM_UNREACHABLE", "no upstream for this model could be reached")
+def upstream_unreachable(tried: int = 1) -> HttpRefusal:
+    """None of those tried could be connected to, the last one least."""
+    return HttpRefusal(502, "UPSTREAM_UNREACHABLE", f"no upstream could be reached ({tried} tried)")
 
 
 def upstream_broken() -> HttpRefusal:
@@ -257,7 +257,15 @@ def going_down() -> HttpRefusal:
     return HttpRefusal(503, Reason.DRAINING, "the relay is going down: try again", retry=True)
 
 
-def channels_unusable(model: str) -> HttpRefusal:
-    """Every candidate has a fault in its own set-up; the log says which."""
-    message = f"every channel for the model {model[:128]!r} has a fault in its set-up, which is logged"
+def channels_unusable(model: str, counts: str = "") -> HttpRefusal:
+    """Every channel has a fault in its own set-up; the log says which."""
+    message = f"every channel for the model {model[:128]!r} has a fault in its set-up, which is logged{counts}"
     return HttpRefusal(503, "CHANNELS_UNUSABLE", message, param="model", retry=False)
+
+
+def channels_unseen(model: str, counts: str = "") -> HttpRefusal:
+    """No channel that was looked at can be asked, and not all were looked at."""
+    message = (
+        f"no channel for the model {model[:128]!r} was found in time that can be asked for this: try again{counts}"
+    )
+    return HttpRefusal(503, "CHANNELS_UNSEEN", message, param="model", retry=True)

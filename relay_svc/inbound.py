@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from relay_svc import multipart, payload
-from relay_svc.dialects import Dialect, Losses, Request, read_request
+from relay_svc.dialects import CannotCarry, Dialect, DialectFault, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
 from relay_svc.multipart import ComingForm, Form
 from relay_svc.operations import CONVERSATIONS, Format
@@ -54,7 +54,19 @@ class Unnamed(Unshown, frozen=True):
 class Inbound:
     """One request."""
 
-    __slots__ = ("_read", "asked", "body", "content_type", "endpoint", "form", "model", "path", "stream", "strict")
+    __slots__ = (
+        "_read",
+        "asked",
+        "body",
+        "content_type",
+        "endpoint",
+        "faults",
+        "form",
+        "model",
+        "path",
+        "stream",
+        "strict",
+    )
 
     def __init__(
         self, route: Route, content: bytes | Form | ComingForm, path: str, query: bytes, content_type: bytes
@@ -83,6 +95,8 @@ class Inbound:
         self.strict = False
         """Whether the caller wants nothing lost."""
         self._read: dict[bool, tuple[Request, Losses]] = {}
+        self.faults: dict[tuple[Any, ...], DialectFault | CannotCarry] = {}
+        """Why it cannot be written for some kinds of upstream, kept by `outbound`: of many alike, one is tried."""
 
     @property
     def written(self) -> Format:

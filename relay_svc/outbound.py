@@ -265,7 +265,20 @@ def _noted(losses: Losses | None, lost: tuple[str, ...], *, strict: bool) -> Los
 
 
 def _written(candidate: Candidate, inbound: Inbound, way: Way) -> tuple[bytes, Losses]:
-    request, losses = inbound.request(strict=inbound.strict or candidate.shaping.strict)
+    """Write it in the upstream's format. Raises CannotCarry, DialectFault, the same for every upstream of a kind."""
+    strict = inbound.strict or candidate.shaping.strict
+    kind = (way.call.format, way.call.vendor.name, candidate.upstream_model, strict)
+    if inbound.faults and (known := inbound.faults.get(kind)) is not None:
+        raise known.with_traceback(None)
+    try:
+        return _translated(candidate, inbound, way, strict=strict)
+    except (CannotCarry, DialectFault) as fault:
+        inbound.faults[kind] = fault
+        raise
+
+
+def _translated(candidate: Candidate, inbound: Inbound, way: Way, *, strict: bool) -> tuple[bytes, Losses]:
+    request, losses = inbound.request(strict=strict)
     vendor, ways = way.call.vendor, ways_of(candidate.upstream_model)
     target = DialectTarget(
         candidate.upstream_model,

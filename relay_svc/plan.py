@@ -36,6 +36,8 @@ class Asked(msgspec.Struct, frozen=True):
     max_candidates: int
     channel_id: int = 0
     """The one channel that may be named; 0 for any."""
+    excluded: tuple[int, ...] = ()
+    """Channels that must not be named: this request has seen them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class Record(msgspec.Struct):
     plan: Plan | None = None
     channels: list[int] = []
     """The channels tried, in order."""
+    passed_over: int = 0
+    """Channels that could not be asked for this."""
     retries_cut: str = ""
     """Whose budget of retries was spent, when one was not made for that."""
     outcome: str = ABANDONED
@@ -115,6 +117,8 @@ class Record(msgspec.Struct):
             facts["api_key_id"] = plan.api_key_id
             facts["channel_ids"] = self.channels
             facts["attempts"] = len(self.channels)
+            if self.passed_over:
+                facts["passed_over"] = self.passed_over
             if self.retries_cut:
                 facts["retries_cut_by"] = str(self.retries_cut)
             facts["decision_id"] = plan.decision_id

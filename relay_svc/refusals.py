@@ -4,7 +4,6 @@ The law: pure but for one log line a fault of a channel. A client is told the mo
 then what could not be carried, last what no channel offers.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from relay_svc import errors
@@ -14,10 +13,11 @@ from relay_svc.headers import to_client
 from relay_svc.inbound import DIALECTS, Inbound
 from relay_svc.operations import Format
 from relay_svc.outbound import Passed
-from relay_svc.plan import Candidate
+from relay_svc.plan import Candidate, NoPlan, PickRefused
 from relay_svc.providers import NotOffered, Unusable
 from relay_svc.providers.faults import AdapterFault, RunIncomplete
 from relay_svc.shaping import ShapingFault, shown_status
+from trunkline.errors import Reason
 from trunkline.telemetry import ASYNC, get_logger, tell
 
 log = get_logger()
@@ -28,7 +28,61 @@ _KEPT: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 """Headers of an upstream's error that mean the same in every family."""
 
 
-def log_passed(passed: Passed, channel_id: int, request_id: str) -> None:
+class PassedOver:
+    """The channels of one request that could not be asked, and the best reason to tell the client."""
+
+    __slots__ = ("_best", "_channels", "_request_id")
+
+    def __init__(self, request_id: str) -> None:
+        """Begin with none."""
+        self._request_id = request_id
+        self._channels: dict[int, int] = {}
+        """The place in `_KINDS` of each channel's reason."""
+        self._best: Passed | None = None
+
+    def __len__(self) -> int:
+        """How many channels."""
+        return len(self._channels)
+
+    def add(self, passed: Passed, channel_id: int) -> None:
+        """Count a channel, and log a fault of its own; a request logs so many."""
+        if len(self._channels) < _MOST_LOGGED:
+            _log(passed, channel_id, self._request_id)
+        use = _use(passed.why)
+        self._channels[channel_id] = use
+        if self._best is None or use < _use(self._best.why):
+            self._best = passed
+
+    def refusal(self, inbound: Inbound, end: NoPlan | None) -> HttpRefusal:
+        """Say why nothing was asked; `end` is what the router said of what is left, None when it was not asked."""
+        proven = isinstance(end, PickRefused) and end.reason is Reason.NO_CHANNEL
+        if end is not None and not proven:
+            return errors.of_pick(end)
+        considered = end.metadata.get("considered", "") if isinstance(end, PickRefused) else ""
+        counts = self._counts(considered)
+        return self._why(inbound, counts) if proven else errors.channels_unseen(inbound.model, counts)
+
+    def _counts(self, considered: str) -> str:
+        """Tell how many channels were passed over, and why."""
+        given = list(self._channels.values())
+        reasons = ", ".join(f"{given.count(use)} {words}" for use, (_, words) in enumerate(_KINDS) if use in given)
+        of = f" of {considered} considered" if considered else ""
+        return f" (channels passed over: {len(given)}{of}; {reasons})"
+
+    def _why(self, inbound: Inbound, counts: str) -> HttpRefusal:
+        match self._best.why if self._best is not None else None:
+            case DialectFault() | AdapterFault() as fault:
+                return errors.bad_body(f"{fault}{counts}", fault.path or None)
+            case CannotCarry() as loss:
+                return errors.cannot_carry(loss.name, counts)
+            case RunIncomplete() as run:
+                return errors.run_incomplete(run.missing, counts)
+            case NotOffered():
+                return errors.not_offered(inbound.model, inbound.asked.operation, counts)
+        return errors.channels_unusable(inbound.model, counts)
+
+
+def _log(passed: Passed, channel_id: int, request_id: str) -> None:
     """Log a fault that is the channel's, and a run that nobody would have waited for."""
     if isinstance(passed.why, RunIncomplete):
         facts: dict[str, object] = {"request_id": request_id, "channel_id": channel_id, "missing": passed.why.missing}
@@ -38,24 +92,19 @@ def log_passed(passed: Passed, channel_id: int, request_id: str) -> None:
         log.error("channel cannot be used", channel_id=channel_id, request_id=request_id, why=why)
 
 
-def all_passed(passed: Sequence[Passed], inbound: Inbound) -> HttpRefusal:
-    """Say why nothing was asked."""
-    reasons = sorted((each.why for each in passed), key=_use)
-    if not reasons:
-        return errors.upstream_unreachable()
-    match reasons[0]:
-        case DialectFault() | AdapterFault() as fault:
-            return errors.bad_body(str(fault), fault.path or None)
-        case CannotCarry() as loss:
-            return errors.cannot_carry(loss.name)
-        case RunIncomplete() as run:
-            return errors.run_incomplete(run.missing)
-        case NotOffered():
-            return errors.not_offered(inbound.model, inbound.asked.operation)
-    return errors.channels_unusable(inbound.model)
-
-
-_ORDER: Final = (DialectFault, AdapterFault, CannotCarry, RunIncomplete, NotOffered, Unusable, ShapingFault)
+_KINDS: Final = (
+    (DialectFault, "cannot be given this body in another format"),
+    (AdapterFault, "cannot be given this body in their own form"),
+    (CannotCarry, "would lose what changes the meaning"),
+    (RunIncomplete, "lack what a run needs"),
+    (NotOffered, "do not offer it"),
+    (Unusable, "have a fault in their set-up"),
+    (ShapingFault, "have overrides that cannot be applied"),
+)
+"""Why a candidate may be passed over, the most useful for a client first, each with its words."""
+_ORDER: Final = tuple(kind for kind, _ in _KINDS)
+_MOST_LOGGED: Final = 16
+"""Channels passed over that one request logs one by one."""
 
 
 def _use(why: object) -> int:

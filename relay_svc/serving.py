@@ -85,7 +85,7 @@ class Serving:
         try:
             with self._deadlines.within(self._bounds.total_timeout, exchange.task):
                 noted.plan = plan = await self._routers.pick(asked, self._pick_by())
-                walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, plan)
+                walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, asked, plan)
                 begun: Begun | ErrorAnswer | None = None
                 try:
                     begun = await walk.begin(inbound, exchange.headers)

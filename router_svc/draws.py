@@ -132,6 +132,10 @@ class Draw(Struct, gc=False):
                 insort(taken, share)
                 left -= share[1]
         turned_away = 0
+        if len(taken) * wanted > members.count and len(taken) > _PATIENCE:
+            # Each draw would walk past all of them: to put what is left in order costs less.
+            self._from_the_rest(declared, priority, members, taken)
+            return
         while left:
             self.state = state = self.state * FACTOR & STATES
             point = state * left >> BITS

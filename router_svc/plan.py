@@ -12,7 +12,7 @@ from router_svc.snapshot import Channel, ChannelKey, Token
 from trunkline.errors import Refused
 
 DEFAULT_CANDIDATES: Final = 3
-MAX_CANDIDATES: Final = 16
+MAX_CANDIDATES: Final = 64
 
 OpenKey = Callable[[Channel, ChannelKey | None], bool]
 """Opens a sealed key if it was not tried yet, None for a channel that needs none; tells whether it can be used."""

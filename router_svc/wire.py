@@ -22,7 +22,7 @@ from trunkline.v1 import revision_pb2, router_pb2
 
 MAX_NAME: Final = 1_024
 """Characters of a model name, an API key or an address that are worth looking at."""
-MAX_EXCLUDED: Final = 1_024
+MAX_EXCLUDED: Final = 4_096
 
 _NOBODY: Final[frozenset[int]] = frozenset()
 

@@ -58,18 +58,34 @@ def _varint(number: int) -> bytes:
 
 def pick_of(asked: Asked) -> bytes:
     """Write a pick, as a part of an item."""
+    if asked.excluded:  # one request's own: not worth keeping
+        return _written(
+            pb.Pick(
+                api_key=asked.api_key.reveal(),
+                model=asked.model,
+                client_address=asked.client_address,
+                max_candidates=asked.max_candidates,
+                excluded_channel_ids=asked.excluded,
+            )
+        )
     return _pick(asked.api_key.reveal(), asked.model, asked.client_address, asked.max_candidates, asked.channel_id)
 
 
 @lru_cache(maxsize=4096)
 def _pick(api_key: str, model: str, client_address: str, max_candidates: int, channel_id: int) -> bytes:
-    wire = pb.Pick(
-        api_key=api_key,
-        model=model,
-        client_address=client_address,
-        max_candidates=max_candidates,
-        required_channel_id=channel_id,
-    ).SerializeToString()
+    return _written(
+        pb.Pick(
+            api_key=api_key,
+            model=model,
+            client_address=client_address,
+            max_candidates=max_candidates,
+            required_channel_id=channel_id,
+        )
+    )
+
+
+def _written(pick: pb.Pick) -> bytes:
+    wire = pick.SerializeToString()
     return _PICK_KEY + _varint(len(wire)) + wire
 
 

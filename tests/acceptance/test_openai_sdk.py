@@ -199,3 +199,26 @@ def test_the_models_listed_are_those_the_key_may_use(stack: Stack, llm: str) -> 
     stack.channel(llm, off, groups=[group], status="DISABLED")
     listed = stack.openai(stack.api_key(group, model_allow_list=["yes-*"])).models.list()
     assert [model.id for model in listed] == [wanted]
+
+
+def test_a_fallback_group_serves_when_no_channel_of_the_own_group_can_be_asked(
+    stack: Stack, llm: str, model: str
+) -> None:
+    """Four strict channels of another format, and one that is down, hide no other group."""
+    name, group = unique("model"), stack.group()
+    with upstreams.answering(200, {}) as unasked:
+        for _ in range(4):
+            stack.channel(unasked.url, name, groups=[group], provider="anthropic", strict=True, priority=5)
+        stack.channel("http://127.0.0.1:9/v1", name, groups=[group])
+        key = stack.api_key(group, fallback_groups=["default"])
+        body = {"model": name, "messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 1}, "max_tokens": 4}
+        send: dict[str, Any] = {"headers": {"authorization": f"Bearer {key}"}, "json": body, "timeout": 30}
+        url = f"{stack.relay}/v1/chat/completions"
+        with httpx2.Client(trust_env=False) as client:
+            alone = client.post(url, **send)
+            assert (alone.status_code, alone.json()["error"]["reason"]) == (502, "UPSTREAM_UNREACHABLE")
+            assert "(1 tried)" in alone.text
+            stack.channel(llm, name, groups=["default"], model_mapping={name: model})
+            answer = client.post(url, **send)
+        assert (answer.status_code, answer.headers["x-trunkline-attempts"]) == (200, "2"), answer.text
+        assert not unasked.requests

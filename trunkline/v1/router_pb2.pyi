@@ -151,7 +151,7 @@ class Pick(_message.Message):
     client_address: _builtins.str
     """The client's IP address, held against the API key's allow-list; empty is refused by a key that has one."""
     max_candidates: _builtins.int
-    """The most candidates to name, 1 to 16; 3 when zero."""
+    """The most candidates to name, 1 to 64; 3 when zero. Routers of version 1 name 16 at most, and refuse to be asked for more."""
     seed: _builtins.int
     """The seed of the weighted choice, to decide as another pick did; drawn by the router when absent."""
     required_channel_id: _builtins.int
@@ -160,7 +160,7 @@ class Pick(_message.Message):
     """
     @_builtins.property
     def excluded_channel_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Channels that must not be named, since they failed already."""
+        """Channels that must not be named, since they failed already or cannot be asked for this; at most 4,096."""
 
     @_builtins.property
     def min_token(self) -> _revision_pb2.RevisionToken:

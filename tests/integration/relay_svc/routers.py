@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from trunkline.auth import PICK, TokenTable
-from trunkline.errors import ApiKeyUnknown, ModelUnknown, NoChannel, Refused
+from trunkline.errors import ApiKeyUnknown, FieldFault, InvalidFields, ModelUnknown, NoChannel, Refused
 from trunkline.rpc import Server, refusal_of
 from trunkline.secret import Secret
 from trunkline.settings import Listen
@@ -27,6 +27,8 @@ OTHER_KEY = "sk-other"
 API_KEYS = {API_KEY: 5, OTHER_KEY: 6}
 TOKEN = Secret("the-service-token")
 REVISION = 7
+DEFAULT_CANDIDATES = 3
+MOST_EXCLUDED = 4096
 _METHODS = ("PickChannels", "PickChannel", "ReportOutcomes", "ListModels", "GetRouterStatus")
 SCOPES = {f"/trunkline.v1.RouterService/{method}": PICK for method in _METHODS}
 
@@ -65,6 +67,11 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     """How many picks each message held."""
     outcomes: list[pb.Outcome] = field(default_factory=list)
     decision_id: str = "d1"
+    widest: int = 64
+    """Most candidates that may be asked for."""
+    heeds_excluded: bool = True
+    after_seen: dict[str, Refused] = field(default_factory=dict)
+    """What is said of a model to who excludes channels."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     address: str = ""
     server: grpc.aio.Server = field(init=False)
@@ -72,17 +79,19 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     def forget(self, decision_id: str) -> None:
         """Begin anew, with decisions under another id."""
         self.decision_id = decision_id
-        for kept in (self.plans, self.refuses, self.deferred, self.picks, self.batches, self.outcomes):
+        for kept in (self.plans, self.refuses, self.after_seen, self.deferred, self.picks, self.batches, self.outcomes):
             kept.clear()
 
     def decide(self, pick: pb.Pick) -> pb.PickChannelsResponse.Result:
         """Decide one pick."""
         result = pb.PickChannelsResponse.Result()
+        seen = frozenset(pick.excluded_channel_ids if self.heeds_excluded else ())
         planned = [
             candidate
             for candidate in self.plans.get(pick.model, [])
-            if pick.required_channel_id in (0, candidate.channel_id)
+            if pick.required_channel_id in (0, candidate.channel_id) and candidate.channel_id not in seen
         ]
+        wide = pick.max_candidates > self.widest or len(pick.excluded_channel_ids) > MOST_EXCLUDED
         if pick.api_key not in API_KEYS:
             result.refusal.CopyFrom(refusal_of(ApiKeyUnknown(revision=REVISION)))
         elif pick.model in self.refuses:
@@ -90,15 +99,21 @@ class Router(router_pb2_grpc.RouterServiceServicer):
             result.refusal.CopyFrom(said if isinstance(said, pb.Refusal) else refusal_of(said))
         elif pick.model not in self.plans:
             result.refusal.CopyFrom(refusal_of(ModelUnknown(model=pick.model, revision=REVISION)))
+        elif pick.excluded_channel_ids and pick.model in self.after_seen:
+            result.refusal.CopyFrom(refusal_of(self.after_seen[pick.model]))
+        elif wide:
+            faults = [FieldFault("pick.max_candidates", f"is not within 1 and {self.widest}")]
+            result.refusal.CopyFrom(refusal_of(InvalidFields(faults)))
         elif not planned:
-            refused = NoChannel(group="default", model=pick.model, revision=REVISION, considered=1)
+            considered = len(self.plans[pick.model])
+            refused = NoChannel(group="default", model=pick.model, revision=REVISION, considered=considered)
             result.refusal.CopyFrom(refusal_of(refused))
         else:
             plan = result.plan
             plan.decision_id, plan.group, plan.matched_model = self.decision_id, "default", pick.model
             plan.api_key_id = API_KEYS[pick.api_key]
             plan.token.revision = REVISION
-            plan.candidates.extend(planned)
+            plan.candidates.extend(planned[: pick.max_candidates or DEFAULT_CANDIDATES])
             plan.degraded = self.state == pb.ROUTER_STATE_DEGRADED
             plan.snapshot_age.FromMilliseconds(2500)
         return result

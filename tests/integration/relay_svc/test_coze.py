@@ -258,7 +258,7 @@ async def test_a_run_is_not_started_by_a_channel_that_lacks(
     answer = await ask(bench)
     error = answer.json()["error"]
     assert (answer.status_code, error["reason"]) == (400, "RUN_INCOMPLETE")
-    assert error["message"].endswith(f": {missing}")
+    assert error["message"].startswith(f"the workflow cannot be run without: {missing} (")
     assert not upstream.calls
     (line,) = await lines_with(capfd, "[Async]")
     assert "not started" in line

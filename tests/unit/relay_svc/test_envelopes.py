@@ -34,6 +34,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "run_incomplete": (["key"],),
     "run_not_told": ("x",),
     "channels_unusable": ("m",),
+    "channels_unseen": ("m",),
 }
 NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope"}
 

@@ -604,3 +604,59 @@ def test_a_required_channel_counts_by_its_most_specific_name() -> None:
     assert refusal_of(held, required=1).reason == Reason.NO_CHANNEL
     assert ids_of(plan_of(held, required=2)) == [2]
     assert plan_of(held, required=2).matched_model == "m*"
+
+
+# ---------------------------------------------------------------------- asking on
+
+
+def seen_by_asking_on(held: Snapshot, wanted: int) -> list[int]:
+    """Ask with all excluded that were named before, until there is no channel; the ids in the order of their plans."""
+    seen: list[int] = []
+    while True:
+        ask = Ask("m", key_hash=SECRET_HASH, excluded=frozenset(seen), wanted=wanted, seed=len(seen) * 7919)
+        decision = decide(held, ask, NOW, open_any)
+        if isinstance(decision, Refused):
+            assert decision.reason is Reason.NO_CHANNEL
+            return seen
+        fresh = dict.fromkeys(ids_of(decision))
+        assert fresh
+        assert not set(fresh) & set(seen)
+        seen += fresh
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([("vip",), ("default",), ("vip", "default")]),
+            st.sampled_from([("m",), ("*",), ("m", "*")]),
+            st.integers(0, 2),
+            st.integers(0, 3),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(1, 5),
+)
+def test_asking_on_names_every_channel_there_is_group_by_group(
+    rows: list[tuple[tuple[str, ...], tuple[str, ...], int, int]], wanted: int
+) -> None:
+    """Lower tiers, shorter names and fallback groups too: only then is it said that there is none."""
+    channels = [
+        channel(number, models, groups, priority=priority, weight=weight)
+        for number, (groups, models, priority, weight) in enumerate(rows, 1)
+    ]
+    held = snapshot(api_key(groups=("vip", "default")), *channels)
+    seen = seen_by_asking_on(held, wanted)
+    assert sorted(seen) == list(range(1, len(rows) + 1))
+    own = [number for number, row in enumerate(rows, 1) if "vip" in row[0]]
+    assert sorted(seen[: len(own)]) == own
+
+
+@pytest.mark.parametrize("count", [100, 700])
+def test_with_hundreds_excluded_every_channel_is_named_once_and_by_weight(count: int) -> None:
+    """Leaving out one by one would cost a walk past all that are out for each draw."""
+    held = snapshot(api_key(), *[channel(number, weight=1 + number % 3) for number in range(1, count + 1)])
+    assert sorted(seen_by_asking_on(held, 64)) == list(range(1, count + 1))
+    excluded = frozenset(range(3, count + 1))
+    found = shares(held, picks=1500, excluded=excluded)
+    assert found[2] == pytest.approx(3 / 5, abs=0.05)

@@ -51,9 +51,9 @@ def test_a_pick_becomes_an_ask() -> None:
     [
         (router_pb2.Pick(), ["pick.model", "pick.caller"]),
         (router_pb2.Pick(model="m" * 2000, api_key="k" * 2000), ["pick.model", "pick.api_key"]),
-        (router_pb2.Pick(model="m", group="g", max_candidates=17), ["pick.max_candidates"]),
+        (router_pb2.Pick(model="m", group="g", max_candidates=65), ["pick.max_candidates"]),
         (router_pb2.Pick(model="m", group="g", max_candidates=-1), ["pick.max_candidates"]),
-        (router_pb2.Pick(model="m", group="g", excluded_channel_ids=range(2000)), ["pick.excluded_channel_ids"]),
+        (router_pb2.Pick(model="m", group="g", excluded_channel_ids=range(1, 5000)), ["pick.excluded_channel_ids"]),
         (router_pb2.Pick(model="m", group="g", required_channel_id=-1), ["pick.required_channel_id"]),
     ],
 )
