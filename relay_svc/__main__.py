@@ -7,13 +7,17 @@ open requests end; those still open shortly before the drain's time is up are to
 import asyncio
 import gc
 import sys
+import time
 
 from relay_svc import tally
+from relay_svc.admission import Admission
 from relay_svc.app import Door, Relay
 from relay_svc.asking_on import AskingOn
 from relay_svc.attempts import Policy
+from relay_svc.body_budget import BodyBudget
 from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import Limits, direct
+from relay_svc.known_keys import KnownKeys
 from relay_svc.models import ModelList
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.retry_budget import RetryBudgets
@@ -134,6 +138,17 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _admission(settings: Settings, routers: RouterClient) -> Admission:
+    return Admission(
+        routers,
+        KnownKeys(time.monotonic),
+        BodyBudget(settings.max_body_bytes_in_flight, settings.body_room_timeout),
+        settings.max_unknown_body_bytes,
+        settings.client_timeout,
+        settings.pick_timeout,
+    )
+
+
 def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
     bounds = Bounds(
         policy=Policy(
@@ -153,7 +168,7 @@ def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadli
         max_held_bytes=settings.max_held_bytes,
     )
     return Relay(
-        Serving(routers, upstream, deadlines, bounds),
+        Serving(routers, upstream, deadlines, bounds, _admission(settings, routers)),
         ModelList(routers, settings.pick_timeout),
         Runs(routers, upstream, deadlines, bounds),
         Door(settings.trusted_networks, settings.max_in_flight),

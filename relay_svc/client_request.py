@@ -164,10 +164,24 @@ class ClientRequest:
         """Give the first value of a header, its name in lower case; empty when there is none."""
         return self._first.get(name, b"")
 
+    @property
+    def length(self) -> int | None:
+        """How long the body is said to be; None when its end alone will tell."""
+        length = self.header(b"content-length")
+        return int(length) if length.isdigit() else None
+
+    async def is_within(self, most: int, time_limit: float) -> bool:
+        """Read up to `most` bytes, and tell whether that is the whole body. Raises HttpRefusal when it is too slow."""
+        self._most = most
+        self._connection.flow.resume_reading()
+        if self.more_body and self._size <= most:
+            await self._rest_of_body(time_limit)
+        return not self.more_body
+
     async def body(self, limit: int, time_limit: float) -> bytes:
         """Read the whole body, at most `limit` bytes within `time_limit` seconds. Raises HttpRefusal."""
-        length = self.header(b"content-length")
-        if length.isdigit() and int(length) > limit:
+        length = self.length
+        if length is not None and length > limit:
             raise errors.body_too_large(limit)
         self._most = limit
         self._connection.flow.resume_reading()  # also for a body that is here: a client that leaves must be seen to

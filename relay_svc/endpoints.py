@@ -55,6 +55,16 @@ class KeyIn(StrEnum):
     QUERY = "key"
 
 
+CONVERSATION: Final = 32 << 20
+"""Largest body of a conversation: its images and documents are within."""
+LISTS: Final = 16 << 20
+"""Largest body of texts alone, however many."""
+TEXT: Final = 1 << 20
+"""Largest body of one text."""
+FORM: Final = 1 << 40
+"""A form is not held: the setting alone bounds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One kind of request."""
@@ -68,6 +78,8 @@ class Endpoint:
     body: Body = Body.JSON
     keys: tuple[KeyIn, ...] = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY)
     """Where the API key may be; the first place that has one counts."""
+    max_body_bytes: int = CONVERSATION
+    """Largest body; a setting can only lower it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +121,13 @@ _GEMINI_KEYS: Final = (KeyIn.X_GOOG_API_KEY, KeyIn.QUERY, KeyIn.BEARER)
 _ANY_KEYS: Final = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY, KeyIn.QUERY)
 
 
-def _openai(operation: Operation, stream_by: StreamBy = StreamBy.NEVER) -> Endpoint:
-    return Endpoint(f"openai-{operation}", Format.OPENAI, operation, stream_by=stream_by)
+def _openai(operation: Operation, stream_by: StreamBy = StreamBy.NEVER, largest: int = LISTS) -> Endpoint:
+    return Endpoint(f"openai-{operation}", Format.OPENAI, operation, stream_by=stream_by, max_body_bytes=largest)
 
 
 def _form(operation: Operation, stream_by: StreamBy = StreamBy.NEVER) -> Endpoint:
     name = f"openai-{operation}"
-    return Endpoint(name, Format.OPENAI, operation, ModelIn.FIELD, stream_by, body=Body.MULTIPART)
+    return Endpoint(name, Format.OPENAI, operation, ModelIn.FIELD, stream_by, body=Body.MULTIPART, max_body_bytes=FORM)
 
 
 def _gemini(name: str, operation: Operation, stream_by: StreamBy = StreamBy.NEVER) -> Endpoint:
@@ -132,12 +144,12 @@ _POST: Final[Mapping[bytes, Endpoint]] = {
     b"/v1/responses": Endpoint("openai-responses", Format.OPENAI_RESPONSES, Operation.RESPONSES, stream_by=_MEMBER),
     b"/v1/completions": _openai(Operation.COMPLETIONS, _MEMBER),
     b"/v1/embeddings": _openai(Operation.EMBED),
-    b"/v1/images/generations": _openai(Operation.IMAGES, _MEMBER),
-    b"/v1/audio/speech": _openai(Operation.SPEECH),
+    b"/v1/images/generations": _openai(Operation.IMAGES, _MEMBER, CONVERSATION),
+    b"/v1/audio/speech": _openai(Operation.SPEECH, largest=TEXT),
     b"/v1/audio/transcriptions": _form(Operation.TRANSCRIPTIONS, StreamBy.FIELD),
     b"/v1/audio/translations": _form(Operation.TRANSLATIONS),
-    b"/v1/moderations": _openai(Operation.MODERATIONS),
-    b"/v1/rerank": Endpoint("rerank", Format.RERANK, Operation.RERANK),
+    b"/v1/moderations": _openai(Operation.MODERATIONS, largest=CONVERSATION),
+    b"/v1/rerank": Endpoint("rerank", Format.RERANK, Operation.RERANK, max_body_bytes=LISTS),
     b"/v1/messages": Endpoint(
         "anthropic-messages", Format.ANTHROPIC, Operation.MESSAGES, stream_by=_MEMBER, keys=_ANTHROPIC_KEYS
     ),

@@ -144,9 +144,14 @@ def bad_body(message: str, param: str | None) -> HttpRefusal:
     return HttpRefusal(400, "INVALID_BODY", message, param=param, code="invalid_body")
 
 
+_BOUNDS: Final = ", the bound of this path or the setting TRUNKLINE_RELAY_MAX_BODY_BYTES"
+
+
 def body_too_large(limit: int) -> HttpRefusal:
     """More bytes than are read."""
-    return HttpRefusal(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes", code="request_too_large")
+    return HttpRefusal(
+        413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes{_BOUNDS}", code="request_too_large"
+    )
 
 
 def model_late(held: int) -> HttpRefusal:

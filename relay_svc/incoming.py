@@ -16,8 +16,7 @@ class Incoming:
 
     def __init__(self, request: ClientRequest, most: int, time_limit: float) -> None:
         """Take the bounds, in bytes and seconds. Raises HttpRefusal."""
-        length = request.header(b"content-length")
-        self.left = int(length) if length.isdigit() else None
+        self.left = request.length
         """Bytes still to be taken; None when nobody knows."""
         if self.left is not None and self.left > most:
             raise errors.body_too_large(most)

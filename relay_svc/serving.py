@@ -9,6 +9,7 @@ router, its connection is let go, and the request has its one log line.
 from dataclasses import dataclass
 
 from relay_svc import errors, metrics, record
+from relay_svc.admission import Admission
 from relay_svc.attempts import ErrorAnswer, Policy, Walk
 from relay_svc.beginning import Begun
 from relay_svc.deadlines import Deadlines
@@ -47,9 +48,12 @@ class Bounds:
 class Serving:
     """Serves whatever a router must be asked a channel for."""
 
-    def __init__(self, routers: Routers, upstream: Upstream, deadlines: Deadlines, bounds: Bounds) -> None:
-        """Take the ports, the deadlines that a drain may bring forward, and the bounds."""
+    def __init__(
+        self, routers: Routers, upstream: Upstream, deadlines: Deadlines, bounds: Bounds, admission: Admission
+    ) -> None:
+        """Take the ports, the deadlines that a drain may bring forward, the bounds, and what lets large bodies in."""
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
+        self._admission = admission
         self._spills = Spills()
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
@@ -58,12 +62,35 @@ class Serving:
         if route.endpoint.body is Body.MULTIPART:
             await self._serve_form(exchange, noted, api_key, route)
             return
-        body = await exchange.body(self._bounds.max_body_bytes, self._bounds.body_timeout)
-        noted.body_end, noted.bytes_in = now(), len(body)
-        await self._route(exchange, noted, api_key, _read(exchange, noted, route, body))
+        limit = min(route.endpoint.max_body_bytes, self._bounds.max_body_bytes)
+        share = None
+        if exchange.more_body:  # what came with its head is no more than anybody may send
+            share = await self._admission.admit(exchange, api_key, noted.client_address, limit)
+        try:
+            body = await exchange.body(limit, self._bounds.body_timeout)
+            if share is not None:
+                share.shrink(len(body))
+            noted.body_end, noted.bytes_in = now(), len(body)
+            await self._route(exchange, noted, api_key, _read(exchange, noted, route, body))
+        finally:
+            if share is not None:  # held until the end: another candidate may want the body again
+                share.release()
 
     async def _serve_form(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         """Serve a request whose body goes up while it comes in."""
+        bounds = self._bounds
+        share = None
+        if exchange.more_body:
+            share = await self._admission.admit(
+                exchange, api_key, noted.client_address, bounds.max_body_bytes, 2 * bounds.max_held_bytes
+            )
+        try:
+            await self._pass_form(exchange, noted, api_key, route)
+        finally:
+            if share is not None:
+                share.release()
+
+    async def _pass_form(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         bounds = self._bounds
         incoming = Incoming(exchange, bounds.max_body_bytes, bounds.body_timeout)
         upload = Upload(incoming, exchange.header(b"content-type"), bounds.max_held_bytes, self._spills)

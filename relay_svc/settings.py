@@ -88,7 +88,25 @@ class Settings(Process, Tls):
     trusted_proxies: tuple[str, ...] = setting(
         "TRUNKLINE_RELAY_TRUSTED_PROXIES", (), "Networks whose `X-Forwarded-For` is believed.", check=_networks
     )
-    max_body_bytes: int = setting("TRUNKLINE_RELAY_MAX_BODY_BYTES", 64 << 20, "Largest request body.", check=positive)
+    max_body_bytes: int = setting(
+        "TRUNKLINE_RELAY_MAX_BODY_BYTES", 64 << 20, "Largest request body; a path may take less.", check=positive
+    )
+    max_unknown_body_bytes: int = setting(
+        "TRUNKLINE_RELAY_MAX_UNKNOWN_BODY_BYTES",
+        64 << 10,
+        "Bytes of a body that are read before a router has confirmed its API key, which holds for five minutes.",
+        check=positive,
+    )
+    max_body_bytes_in_flight: int = setting(
+        "TRUNKLINE_RELAY_MAX_BODY_BYTES_IN_FLIGHT",
+        512 << 20,
+        "Bytes of larger bodies held at a time, over all requests; more wait, and get 503 when there is no room for long. "
+        "The process needs up to three times as much.",
+        check=positive,
+    )
+    body_room_timeout: Seconds = setting(
+        "TRUNKLINE_RELAY_BODY_ROOM_TIMEOUT", Seconds(10.0), "Longest wait of a body for that room.", check=positive
+    )
     max_held_bytes: int = setting(
         "TRUNKLINE_RELAY_MAX_HELD_BYTES",
         1 << 20,

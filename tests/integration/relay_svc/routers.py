@@ -62,6 +62,10 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     """Takes messages and answers none."""
     breaks: bool = False
     """Ends the stream on the next message that holds a pick."""
+    withholds_models: bool = False
+    """Never says which models a key may use."""
+    listings: int = 0
+    """How often it was asked that."""
     picks: list[pb.Pick] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     """How many picks each message held."""
@@ -151,6 +155,9 @@ class Router(router_pb2_grpc.RouterServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, _context: Any) -> pb.ListModelsResponse:
         """List what there are plans for."""
+        self.listings += 1
+        if self.withholds_models:
+            await asyncio.Event().wait()
         if request.api_key != API_KEY:
             raise ApiKeyUnknown(revision=REVISION)
         names = sorted(self.plans)
