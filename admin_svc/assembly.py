@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from admin_svc.broadcaster import Broadcaster
-from admin_svc.http import HttpFace
+from admin_svc.http import HttpFace, connection_words
 from admin_svc.migrate import MigrationError, migrate
 from admin_svc.mutations import Tools
 from admin_svc.queries import Follower
@@ -25,6 +25,7 @@ from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
 from trunkline import rpc
 from trunkline.database import CONNECT_TIMEOUT, open_pool
+from trunkline.http_connection import BoundedConnection
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer
 from trunkline.telemetry import get_logger
@@ -59,6 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
             HttpFace(service, tokens, health),
             settings.http_listen,
             drain_timeout=settings.drain_timeout,
+            http=BoundedConnection.bounded(settings.http_bounds, connection_words),
             **settings.https(),
         )
         async with asyncio.TaskGroup() as doors:

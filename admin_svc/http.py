@@ -42,6 +42,7 @@ from trunkline.errors import (
     TokenInvalid,
 )
 from trunkline.guess_brake import GuessBrake
+from trunkline.http_faults import HttpFault
 from trunkline.serving import OPERATIONS, App, Health, Receive, Scope, Send, operations
 from trunkline.telemetry import get_logger
 
@@ -219,8 +220,13 @@ def _envelope(
     refused: Refused | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    body = _told(message, code, trace_id, refused)
+    return _json(status, body, {"x-request-id": trace_id, **(headers or {})})
+
+
+def _told(message: str, code: str, trace_id: str, refused: Refused | None = None) -> dict[str, Any]:
     faults = [{"field": fault.field, "description": fault.description} for fault in refused.faults] if refused else []
-    body = {
+    return {
         "success": False,
         "message": message,
         "error_code": str(code),
@@ -228,7 +234,11 @@ def _envelope(
         "metadata": dict(refused.metadata) if refused else {},
         "request_id": trace_id,
     }
-    return _json(status, body, {"x-request-id": trace_id, **(headers or {})})
+
+
+def connection_words(fault: HttpFault, _target: bytes) -> bytes:
+    """The response to a connection that brought no request that can be served, in the envelope."""
+    return fault.response(msgspec.json.encode(_told(fault.message, fault.code.upper(), str(uuid.uuid4()))))
 
 
 async def _unrouted(request: Request, error: HTTPException) -> Response:

@@ -7,7 +7,7 @@ from typing import Final
 
 from trunkline.failpoints import at_fault
 from trunkline.secret import Secret
-from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
+from trunkline.service_settings import Http, Process, Tls, Tokens, sealing_keys
 from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, setting
 
 LEAST_HISTORY: Final = 3_600.0
@@ -20,7 +20,7 @@ def _long_enough(span: float) -> str | None:
 
 
 @dataclass(frozen=True)
-class Settings(Process, Tls, Tokens):
+class Settings(Process, Http, Tls, Tokens):
     """What the admin service is told by its environment."""
 
     dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's database, as a libpq connection string.")

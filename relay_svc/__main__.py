@@ -16,7 +16,7 @@ from relay_svc.asking_on import AskingOn
 from relay_svc.attempts import Policy
 from relay_svc.body_budget import BodyBudget
 from relay_svc.deadlines import Deadlines
-from relay_svc.http_protocol import Limits, direct
+from relay_svc.http_protocol import RelayConnection
 from relay_svc.known_keys import KnownKeys
 from relay_svc.models import ModelList
 from relay_svc.providers.coze.runs import RunIds
@@ -30,7 +30,8 @@ from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
 from relay_svc.upstream_proxies import ThroughProxies
 from trunkline import telemetry
-from trunkline.serving import Health, HttpServer, operations, run
+from trunkline.http_connection import BoundedConnection
+from trunkline.serving import OPERATIONS, Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
 from trunkline.telemetry import get_logger
 
@@ -66,7 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         operations(health, settings.shared_metrics),
         settings.listen,
         drain_timeout=settings.drain_timeout,
-        http=direct(_relay(settings, routers, upstream, deadlines), _limits(settings)),
+        http=RelayConnection.direct(_relay(settings, routers, upstream, deadlines), settings.client_bounds, OPERATIONS),
         **settings.clients_https(),
     )
     own = _own_operations(settings, health)
@@ -102,8 +103,13 @@ def _own_operations(settings: Settings, health: Health) -> HttpServer | None:
     """Give the server that tells of this process alone, until its very end."""
     if settings.operations_listen is None:
         return None
-    operating = operations(health, settings.shared_metrics)
-    return HttpServer(operating, settings.operations_listen, drain_timeout=1, **settings.https())
+    return HttpServer(
+        operations(health, settings.shared_metrics),
+        settings.operations_listen,
+        drain_timeout=1,
+        http=BoundedConnection.bounded(settings.http_bounds),
+        **settings.https(),
+    )
 
 
 async def _drain(stop: asyncio.Event, seconds: float, deadlines: Deadlines, health: Health) -> None:
@@ -127,15 +133,6 @@ def _upstream(settings: Settings) -> Upstream:
 def _run_ids(settings: Settings) -> RunIds | None:
     secrets = [secret for secret in (settings.run_secret, settings.old_run_secret) if secret is not None]
     return RunIds(secrets) if secrets else None
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_head_bytes=settings.max_header_bytes,
-        max_headers=settings.max_headers,
-        head_timeout=settings.client_timeout,
-        stall_limit=settings.client_timeout,
-    )
 
 
 def _admission(settings: Settings, routers: RouterClient) -> Admission:

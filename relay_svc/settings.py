@@ -1,15 +1,16 @@
 """The relay's settings. The law: every limit has a default that is safe to run with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
 from relay_svc.address import Network
 from relay_svc.plan import TimeLimits
+from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.plaintext import plaintext_fault
 from trunkline.secret import Secret
-from trunkline.service_settings import Process, Tls
+from trunkline.service_settings import Http, Process, Tls
 from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, readable, setting
 
 
@@ -40,7 +41,7 @@ def _at_most_16(count: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Settings(Process, Tls):
+class Settings(Process, Http, Tls):
     """What the relay is told by its environment."""
 
     service_token: Secret = setting(
@@ -114,10 +115,20 @@ class Settings(Process, Tls):
         "to a file), and bytes kept for another attempt.",
         check=positive,
     )
-    max_header_bytes: int = setting(
-        "TRUNKLINE_RELAY_MAX_HEADER_BYTES", 64 << 10, "Largest request head.", check=positive
+    max_head_bytes: int = setting(
+        "TRUNKLINE_RELAY_MAX_HEADER_BYTES",
+        DEFAULTS.max_head_bytes,
+        "Largest head of a request. `TRUNKLINE_HTTP_MAX_HEAD_BYTES` is read where this is not set.",
+        check=positive,
+        aliases=("TRUNKLINE_HTTP_MAX_HEAD_BYTES",),
     )
-    max_headers: int = setting("TRUNKLINE_RELAY_MAX_HEADERS", 128, "Most headers of a request.", check=positive)
+    max_headers: int = setting(
+        "TRUNKLINE_RELAY_MAX_HEADERS",
+        DEFAULTS.max_headers,
+        "Most headers of a request. `TRUNKLINE_HTTP_MAX_HEADERS` is read where this is not set.",
+        check=positive,
+        aliases=("TRUNKLINE_HTTP_MAX_HEADERS",),
+    )
     max_in_flight: int = setting(
         "TRUNKLINE_RELAY_MAX_IN_FLIGHT", 10_000, "Most requests served at once; more get 503.", check=positive
     )
@@ -171,6 +182,12 @@ class Settings(Process, Tls):
         "A whole request, all attempts and the stream.",
         check=positive,
     )
+
+    @property
+    def client_bounds(self) -> HttpBounds:
+        """The bounds of clients' connections."""
+        head = min(self.head_timeout, self.client_timeout)
+        return replace(self.http_bounds, head_timeout=head, stall_limit=self.client_timeout)
 
     @property
     def limits(self) -> TimeLimits:

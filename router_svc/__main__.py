@@ -16,6 +16,7 @@ from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
 from trunkline.database import with_bounds
+from trunkline.http_connection import BoundedConnection
 from trunkline.rpc import Server
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer, operations, run
@@ -56,7 +57,11 @@ class Router:
         """Serve until `stop`, then drain."""
         settings = self._settings
         http = HttpServer(
-            operations(self.health), settings.http_listen, drain_timeout=settings.drain_timeout, **settings.https()
+            operations(self.health),
+            settings.http_listen,
+            drain_timeout=settings.drain_timeout,
+            http=BoundedConnection.bounded(settings.http_bounds),
+            **settings.https(),
         )
         await self.grpc.start()
         address = settings.advertise or self.grpc.address

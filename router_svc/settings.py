@@ -5,7 +5,7 @@ from pathlib import Path
 
 from router_svc.follower import POLL
 from trunkline.secret import Secret
-from trunkline.service_settings import Process, Tls, Tokens, sealing_keys
+from trunkline.service_settings import Http, Process, Tls, Tokens, sealing_keys
 from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, setting
 
 STATEMENT_TIMEOUT = 10.0
@@ -13,7 +13,7 @@ STATEMENT_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
-class Settings(Process, Tls, Tokens):
+class Settings(Process, Http, Tls, Tokens):
     """What a router is told by its environment."""
 
     dsn: Secret = setting("TRUNKLINE_DSN", doc="The catalog's Postgres, as a libpq connection string.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.auth import TokenTable, parse_tokens
+from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.plaintext import plaintext_fault
 from trunkline.secret import Sealer, Secret
 from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, readable, setting
@@ -55,6 +56,66 @@ class Process:
     def level(self) -> LogLevel:
         """The level in force."""
         return "debug" if self.debug else self.log_level
+
+
+@dataclass(frozen=True)
+class Http:
+    """The bounds of what clients of the HTTP side may send and hold."""
+
+    max_head_bytes: int = setting(
+        "TRUNKLINE_HTTP_MAX_HEAD_BYTES", DEFAULTS.max_head_bytes, "Largest head of a request.", check=positive
+    )
+    max_headers: int = setting(
+        "TRUNKLINE_HTTP_MAX_HEADERS", DEFAULTS.max_headers, "Most headers of a request.", check=positive
+    )
+    max_target_bytes: int = setting(
+        "TRUNKLINE_HTTP_MAX_TARGET_BYTES", DEFAULTS.max_target_bytes, "Longest path and query.", check=positive
+    )
+    head_timeout: Seconds = setting(
+        "TRUNKLINE_HTTP_HEAD_TIMEOUT",
+        Seconds(DEFAULTS.head_timeout),
+        "From a head's first byte, or the connection, to its last.",
+        check=positive,
+    )
+    http_body_timeout: Seconds = setting(
+        "TRUNKLINE_HTTP_BODY_TIMEOUT",
+        Seconds(DEFAULTS.body_timeout),
+        "From a head to the end of its body. Bodies for the relay's endpoints have `TRUNKLINE_RELAY_CLIENT_TIMEOUT`.",
+        check=positive,
+    )
+    http_idle_timeout: Seconds = setting(
+        "TRUNKLINE_HTTP_IDLE_TIMEOUT",
+        Seconds(DEFAULTS.idle_timeout),
+        "Longest time between a response and the next request on a connection.",
+        check=positive,
+    )
+    max_pipelined: int = setting(
+        "TRUNKLINE_HTTP_MAX_PIPELINED",
+        DEFAULTS.max_pipelined,
+        "Most requests of a connection that wait behind the one being served; the connection ends with the last of them "
+        "when a client sends more.",
+        check=positive,
+    )
+    max_client_connections: int = setting(
+        "TRUNKLINE_HTTP_MAX_CONNECTIONS",
+        DEFAULTS.max_connections,
+        "Most connections of clients, and never more than three quarters of the file descriptors; more get 503.",
+        check=positive,
+    )
+
+    @property
+    def http_bounds(self) -> HttpBounds:
+        """The bounds together."""
+        return HttpBounds(
+            max_head_bytes=self.max_head_bytes,
+            max_headers=self.max_headers,
+            max_target_bytes=self.max_target_bytes,
+            head_timeout=self.head_timeout,
+            body_timeout=self.http_body_timeout,
+            idle_timeout=self.http_idle_timeout,
+            max_pipelined=self.max_pipelined,
+            max_connections=self.max_client_connections,
+        )
 
 
 @dataclass(frozen=True)

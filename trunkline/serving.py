@@ -18,6 +18,9 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from trunkline import descriptors
+from trunkline.http_bounds import HttpBounds
+from trunkline.http_connection import BoundedConnection
 from trunkline.settings import Listen
 from trunkline.telemetry import exposition, get_logger
 
@@ -28,7 +31,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPERATIONS: Final = frozenset({"/health", "/readyz", "/metrics"})
+LIVENESS: Final = "/health"
+OPERATIONS: Final = frozenset({LIVENESS, "/readyz", "/metrics"})
 """The paths that `operations` answers."""
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -96,13 +100,21 @@ def _operation(path: str, method: str, health: Health, shared_metrics: Path | No
 class HttpServer:
     """An ASGI app served by uvicorn on one address, under our lifecycle."""
 
-    def __init__(self, app: App, listen: Listen, *, drain_timeout: float, **options: Any) -> None:
+    def __init__(
+        self,
+        app: App,
+        listen: Listen,
+        *,
+        drain_timeout: float,
+        http: type[BoundedConnection] | None = None,
+        **options: Any,
+    ) -> None:
         """Bind the address. Raises OSError when it cannot be had. `options` go to uvicorn.Config."""
         self._socket = _bound(listen)
         host, port = self._socket.getsockname()[:2]
         self.address = str(Listen(host, port))
         defaults: dict[str, Any] = {
-            "http": "httptools",
+            "http": http or BoundedConnection.bounded(HttpBounds()),
             "ws": "none",
             "lifespan": "off",
             "log_config": None,
@@ -110,7 +122,6 @@ class HttpServer:
             "server_header": False,
             "proxy_headers": False,
             "backlog": _BACKLOG,
-            "timeout_keep_alive": 75,
             "timeout_graceful_shutdown": max(1, round(drain_timeout)),
         }
         self._server = _Uvicorn(uvicorn.Config(app, **(defaults | options)))
@@ -161,6 +172,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, die_with_parent: bo
     """
     if die_with_parent:
         _die_with_parent()
+    descriptors.raise_limit()
 
     async def body() -> None:
         stop = asyncio.Event()

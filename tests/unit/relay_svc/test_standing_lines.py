@@ -5,7 +5,8 @@ from typing import Any
 from uvicorn.server import ServerState
 
 from relay_svc.exchange import Exchange
-from relay_svc.http_protocol import Limits, direct
+from relay_svc.http_protocol import RelayConnection
+from trunkline.http_bounds import HttpBounds
 
 
 async def _serve(_: Exchange) -> None:
@@ -14,7 +15,7 @@ async def _serve(_: Exchange) -> None:
 
 def test_standing_lines_are_those_of_the_connections_own_server_as_they_are_now() -> None:
     """The date goes on, and two servers of one process may say different things."""
-    made: Any = direct(_serve, Limits(1 << 16, 100, 30.0, 30.0))
+    made: Any = RelayConnection.direct(_serve, HttpBounds(), frozenset())
     one, two = made.__new__(made), made.__new__(made)
     one.server_state, two.server_state = ServerState(), ServerState()
     one.server_state.default_headers = [(b"date", b"noon"), (b"server", b"x")]
