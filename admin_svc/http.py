@@ -135,7 +135,8 @@ class HttpFace:
         try:
             message = message_of(route, request.path_params, request.query_params.multi_items(), request.headers, body)
         except Misread as misread:
-            further = _in_http_terms(InvalidFields(await self._service.faults_of(route.method, misread.request)), route)
+            found = await self._service.faults_of(route.method, misread.request, scopes)
+            further = _in_http_terms(InvalidFields(found), route)
             raise InvalidFields(together(misread.faults, further.faults)) from None
         host = request.client.host if request.client else "unknown"
         caller = Caller(scopes, actor_of(request.headers.get("x-trunkline-actor", ""), host), trace_id)

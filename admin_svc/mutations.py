@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from admin_svc import records, store_api_keys, store_channels, store_groups, wire
@@ -19,6 +19,12 @@ class Tools:
 
     sealer: Sealer
     hasher: ApiKeyHasher
+    moves_keys: bool = False
+    """Whether the caller may have sealed keys sent elsewhere without giving them anew."""
+
+    def of(self, scopes: AbstractSet[str]) -> Tools:
+        """The tools as a caller with these scopes may use them."""
+        return replace(self, moves_keys=auth.CREDENTIALS in scopes)
 
     def request_hash(self, method: str, request: Any) -> bytes:
         """Hash what a request asks for, whatever it waits for; keyed, since it may hold secrets."""
@@ -62,7 +68,9 @@ def _update_channel(request: Any, tools: Tools) -> Prepared:
     sent = request.channel
     values = wire.channel_values(sent, request.update_mask)
     proxy = values.pop("proxy_url", None)
-    return Prepared(store_channels.update_channel(sent.id, sent.etag, values, proxy, tools.sealer))
+    keys = [Secret(key) for key in request.replace_keys]
+    change = store_channels.ChannelChange(sent.id, sent.etag, values, proxy, keys, tools.moves_keys)
+    return Prepared(store_channels.update_channel(change, tools.sealer))
 
 
 def _delete_channel(request: Any, _tools: Tools) -> Prepared:

@@ -12,6 +12,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
@@ -84,7 +85,7 @@ class AdminService:
             return await self._owned(self._mutate(method, mutation, request, caller))
         return await self._queries.call(method, request, caller.scopes)
 
-    async def faults_of(self, method: str, request: Any) -> Sequence[FieldFault]:
+    async def faults_of(self, method: str, request: Any, scopes: AbstractSet[str]) -> Sequence[FieldFault]:
         """Tell the faults for which a mutation would be refused, without making it; none of a query."""
         mutation = mutations.MUTATIONS.get(method)
         if mutation is None:
@@ -95,7 +96,7 @@ class AdminService:
         except InvalidFields as refused:
             faults.extend(refused.faults)
         try:
-            prepared = mutation.prepare(request, self._tools)
+            prepared = mutation.prepare(request, self._tools.of(scopes))
         except InvalidFields as refused:
             return [*faults, *refused.faults]
         return [*faults, *await self._store.faults_of(prepared.write)]
@@ -130,7 +131,7 @@ class AdminService:
             try:
                 request_id, mode, timeout = _asked(request)
             except InvalidFields:
-                raise InvalidFields(await self.faults_of(method, request)) from None
+                raise InvalidFields(await self.faults_of(method, request, caller.scopes)) from None
             line["request_id"] = request_id
             done, secret = await self._commit(method, mutation, request, request_id, caller)
             visibility = await self._broadcaster.visible(done.token, mode, timeout)
@@ -159,7 +160,7 @@ class AdminService:
     ) -> tuple[Done[Any], Secret | None]:
         """Commit the change; answers also the secret to show. Raises Refused."""
         start = time.monotonic()
-        prepared = mutation.prepare(request, self._tools)
+        prepared = mutation.prepare(request, self._tools.of(caller.scopes))
         change: Change[Any] = Change(
             action=method,
             actor=caller.actor,

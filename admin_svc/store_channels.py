@@ -7,6 +7,7 @@ it is sealed, since the seal is bound to it; and the secret goes no further than
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from psycopg import errors
@@ -45,6 +46,12 @@ _COLUMNS: Final = (
 """All but the proxy, whose seal is bound to the id: it is written by itself."""
 
 
+_KEYS_ANEW: Final = (
+    "must hold the channel's keys anew, since they would go elsewhere than before (provider, base_url, proxy_url, Host); "
+    "a token with the scope `credentials` may leave them"
+)
+
+
 def create_channel(
     draft: Channel, secrets: Sequence[Secret], proxy: Secret, sealer: Sealer
 ) -> Callable[[Connection], Awaitable[Channel]]:
@@ -76,21 +83,42 @@ def create_channel(
     return write
 
 
-def update_channel(
-    channel_id: int, etag: str, values: Mapping[str, Any], proxy: Secret | None, sealer: Sealer
-) -> Callable[[Connection], Awaitable[Channel]]:
-    """Change the fields named, and the proxy if one is given. Raises NotFound, EtagMismatch, InvalidFields, AlreadyExists."""
+@dataclass(frozen=True, slots=True)
+class ChannelChange:
+    """A change of a channel: the fields named, and the secrets that belong to it."""
+
+    channel_id: int
+    etag: str
+    values: Mapping[str, Any] = field(repr=False)
+    proxy: Secret | None = None
+    """A new proxy; empty takes the old one away, None leaves it."""
+    keys: Sequence[Secret] = ()
+    """New keys, in place of all that there are."""
+    moves_keys: bool = False
+    """Whether the caller may send the keys that there are to another place."""
+
+
+def update_channel(change: ChannelChange, sealer: Sealer) -> Callable[[Connection], Awaitable[Channel]]:
+    """Change a channel. Raises NotFound, EtagMismatch, InvalidFields, AlreadyExists."""
+    channel_id, values, proxy = change.channel_id, change.values, change.proxy
 
     async def write(connection: Connection) -> Channel:
         current = await reads.channel(connection, channel_id)
-        check_etag("channel", channel_id, etag, current.etag)
+        check_etag("channel", channel_id, change.etag, current.etag)
         draft = rules.changed_channel(current, values)
         known = await reads.known_groups(connection, draft.groups) if "groups" in values else frozenset[str]()
-        faults = rules.Faults("channel", only={*rules.judged_with(values), "proxy_url"})
+        of_request = rules.Faults()
+        faults = of_request.within("channel", only={*rules.judged_with(values), "proxy_url"})
         channel = rules.admit_channel(draft, known, faults)
         # What was shown says nothing of the credentials: given back, it leaves them as they are.
         changes_proxy = proxy is not None and proxy.reveal().strip() != current.proxy_url
         reached_through = rules.admit_proxy(proxy, faults) if proxy is not None and changes_proxy else None
+        keys = rules.admit_secrets(change.keys, of_request, field="replace_keys")
+        new_proxy = reached_through is not None
+        if current.keys and not keys and not change.moves_keys:
+            elsewhere = rules.sends_keys_elsewhere(current, channel, new_proxy=new_proxy)
+            if elsewhere:
+                of_request.note("replace_keys", _KEYS_ANEW)
         faults.refuse_any()
         if changes_proxy:
             await _write_proxy(connection, channel_id, reached_through, sealer)
@@ -100,6 +128,9 @@ def update_channel(
             await _write_models(connection, channel_id, channel)
         if channel.groups != current.groups:
             await _write_groups(connection, channel_id, channel.groups)
+        if keys:
+            await connection.execute("DELETE FROM channel_keys WHERE channel_id = %s", (channel_id,))
+            await _seal_keys(connection, channel_id, keys, "", sealer)
         return await reads.channel(connection, channel_id)
 
     return write

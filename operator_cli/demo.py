@@ -31,6 +31,7 @@ from trunkline.secret import Secret
 
 _NAME = "demo"  # of the channel and of the API key
 _KEY_FILE = "demo_api_key"
+_UPSTREAM_KEY = "sk-demo-upstream"  # which checks none
 _QUESTION = "In one sentence: what is a railway trunk line?"
 _CHAT_SECONDS = 60.0
 _STOP = (StopStep(signal.SIGTERM, 5.0),)
@@ -95,7 +96,8 @@ class Demo:
         base_url = f"{self._port.url}/v1"
         async for channel in client.find("channels", _NAME):
             if channel["base_url"] != base_url:
-                await client.update("channels", channel["id"], {"base_url": base_url, "etag": channel["etag"]})
+                moved = {"base_url": base_url, "etag": channel["etag"], "replace_keys": [_UPSTREAM_KEY]}
+                await client.update("channels", channel["id"], moved)
             self._terminal.progress(f"channel {_NAME!r} found and pointed at the upstream")
             return False
         await client.create(
@@ -104,7 +106,7 @@ class Demo:
                 "name": _NAME,
                 "provider": "openai-compatible",
                 "base_url": base_url,
-                "keys": ["sk-demo-upstream"],
+                "keys": [_UPSTREAM_KEY],
                 "models": [MODEL],
                 "groups": ["default"],
                 "remark": "made by trunkline up --demo",

@@ -19,6 +19,7 @@ from relay_svc.beginning import Beginning, Begun, Refused
 from relay_svc.deadlines import Deadlines
 from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, is_callers, judge, shown_status
 from relay_svc.inbound import Inbound
+from relay_svc.masking import masked, masked_error_headers
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound, Passed
 from relay_svc.plan import Asked, Candidate, NoPlan, Plan, Result, Routers, TimeLimits, Unshown
@@ -182,12 +183,14 @@ class Walk:
     async def _error(
         self, attempt: Attempt, out: Outbound, answer: UpstreamAnswer
     ) -> tuple[Failure, ErrorAnswer | None]:
-        body = await _error_body(answer)
+        key = attempt.candidate.key
+        body = masked(await _error_body(answer), key)
         code, type_ = provider_error.read(body)
         failure = Failure(Kind.ANSWERED, answer.status, code, type_, retry_after(answer.headers, body, time.time()))
         if answer.status < 400:  # noqa: PLR2004 - HTTP; a redirect is no answer
             return failure, None
-        return failure, ErrorAnswer(answer.status, answer.headers, body, out.call.errors_in, attempt.candidate)
+        headers = masked_error_headers(answer.headers, key)
+        return failure, ErrorAnswer(answer.status, headers, body, out.call.errors_in, attempt.candidate)
 
     async def _goes_on(self, failure: Failure, candidate: Candidate, place: int, left: list[int]) -> bool:
         """Settle who is next; `left` are the places of those not tried yet."""
@@ -269,7 +272,8 @@ def _refused(attempt: Attempt, refused: Refused) -> tuple[Failure, ErrorAnswer |
     if failure.kind is not Kind.ANSWERED:
         return failure, None
     headers = [(b"content-type", b"application/json")]
-    return failure, ErrorAnswer(shown_status(failure), headers, refused.body, refused.written, attempt.candidate)
+    body = masked(refused.body, attempt.candidate.key)
+    return failure, ErrorAnswer(shown_status(failure), headers, body, refused.written, attempt.candidate)
 
 
 async def _error_body(answer: UpstreamAnswer) -> bytes:

@@ -13,6 +13,7 @@ from relay_svc.envelopes import event
 from relay_svc.errors import HttpRefusal, upstream_broken, upstream_timeout
 from relay_svc.exchange import Exchange
 from relay_svc.headers import Headers, to_client
+from relay_svc.masking import masked_headers
 from relay_svc.operations import Format
 from relay_svc.plan import Result
 from relay_svc.record import Record
@@ -80,7 +81,7 @@ class Forward:
         overhead = self._record.begin_answer()
         metrics.OVERHEAD_SECONDS.observe(overhead)
         out = self._begun.out
-        headers = to_client(self._begun.answer.headers)
+        headers = masked_headers(to_client(self._begun.answer.headers), self._begun.attempt.candidate.key)
         if out.content_type:
             headers = [(b"content-type", out.content_type)]
         elif self.events:  # it may have to end otherwise than the upstream promised

@@ -1,6 +1,7 @@
 """Plans into messages, as the bytes that travel.
 
-The law: a whole channel key, or a proxy's URL, goes into a message only when the caller's token has the `credentials` scope.
+The law: what an account is reached with (a whole channel key, a proxy's URL, values of header overrides) and what is said in
+its name (a system prompt) goes into a message only when the caller's token has the `credentials` scope.
 Protobuf reads messages that follow each other as one, so what is the same for many plans is encoded once and joined: the
 candidates, as long as their channel's version lives, and what a message's plans have in common. The only framing done here
 is that of results.
@@ -23,6 +24,8 @@ from trunkline.v1 import router_pb2
 _WRITTEN: Final = 32  # candidates kept of one channel key
 _SAID: Final = 256  # callers and models whose plans' common part is kept
 _DEFAULTS: Final = Timeouts()
+MASKED: Final = "••••"
+"""Stands for what a caller may know of, and not read."""
 _RESPONSE: Final = router_pb2.PickChannelsResponse
 _RESULT: Final = _RESPONSE.Result
 _LENGTH_DELIMITED: Final = 2  # the wire type of what is inside a message
@@ -157,7 +160,8 @@ def _candidate_message(candidate: Candidate, *, credentials: bool) -> router_pb2
         if credentials:
             message.key = _plain(key)
     if channel.header_overrides:
-        message.header_overrides.update(channel.header_overrides)
+        shown = channel.header_overrides if credentials else dict.fromkeys(channel.header_overrides, MASKED)
+        message.header_overrides.update(shown)
     if channel.parameter_overrides:
         message.parameter_overrides_json = channel.parameter_overrides
     if channel.timeouts != _DEFAULTS:
@@ -172,7 +176,7 @@ def _shaping_message(shaping: Shaping, *, credentials: bool) -> router_pb2.Shapi
     return router_pb2.Shaping(
         provider_options=shaping.provider_options,
         removed_headers=shaping.removed_headers,
-        system_prompt=shaping.system_prompt,
+        system_prompt=shaping.system_prompt if credentials or not shaping.system_prompt else MASKED,
         system_prompt_mode=_PROMPT_MODES[shaping.system_prompt_mode],
         status_mapping=shaping.status_mapping,
         proxy_url=_plain(proxy) if credentials and proxy is not None else "",

@@ -7,7 +7,7 @@ business; that it is a URL is ours.
 """
 
 from admin_svc.rules.api_keys import admit_api_key
-from admin_svc.rules.changes import changed_channel, changed_channel_key, judged_with
+from admin_svc.rules.changes import changed_channel, changed_channel_key, judged_with, sends_keys_elsewhere
 from admin_svc.rules.channels import admit_channel, admit_channel_key, admit_secrets
 from admin_svc.rules.faults import Faults, at, together
 from admin_svc.rules.groups import admit_group, admit_override
@@ -29,5 +29,6 @@ __all__ = [
     "changed_channel",
     "changed_channel_key",
     "judged_with",
+    "sends_keys_elsewhere",
     "together",
 ]

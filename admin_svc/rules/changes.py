@@ -26,6 +26,17 @@ def changed_channel(current: Channel, values: Mapping[str, Any]) -> Channel:
     return replace(current, **_with_reason(values))
 
 
+def sends_keys_elsewhere(current: Channel, channel: Channel, *, new_proxy: bool) -> bool:
+    """Whether a change would have a channel's keys go where they did not go before, to somebody who may read them."""
+    return new_proxy or _destination(channel) != _destination(current)
+
+
+def _destination(channel: Channel) -> tuple[str, str, list[str]]:
+    """Who is sent the keys: a `Host` of one's own makes another of many behind one address, a provider another header."""
+    hosts = [value for name, value in channel.header_overrides.items() if name.lower() == "host"]
+    return channel.provider, channel.base_url, hosts
+
+
 def judged_with(values: Mapping[str, Any]) -> frozenset[str]:
     """Name the fields of a channel whose faults count: those that change, and those that a new provider judges anew."""
     named = frozenset(values)

@@ -85,14 +85,14 @@ def admit_channel_key(draft: ChannelKey, faults: Faults) -> ChannelKey:
     return key
 
 
-def admit_secrets(written: Sequence[Secret], faults: Faults) -> tuple[Secret, ...]:
+def admit_secrets(written: Sequence[Secret], faults: Faults, field: str = "keys") -> tuple[Secret, ...]:
     """Check the secrets of channel keys; no description shows any of them."""
     secrets = tuple(Secret(secret.reveal().strip()) for secret in written)
-    if faults.at_most("keys", secrets, _MOST_SECRETS):
+    if faults.at_most(field, secrets, _MOST_SECRETS):
         for position, secret in enumerate(secrets):
-            field = f"keys[{position}]"
-            if faults.text(field, secret.reveal(), _LONGEST_SECRET) and not secret.reveal().isascii():
-                faults.note(field, "holds a character that a header cannot carry")
+            path = f"{field}[{position}]"
+            if faults.text(path, secret.reveal(), _LONGEST_SECRET) and not secret.reveal().isascii():
+                faults.note(path, "holds a character that a header cannot carry")
     return tuple(dict.fromkeys(secrets))
 
 

@@ -39,9 +39,9 @@ class Faults:
         self._only = only
         self._found: list[FieldFault] = []
 
-    def within(self, under: str) -> Faults:
+    def within(self, under: str, only: Collection[str] | None = None) -> Faults:
         """Give a view that notes into this one, under a path."""
-        inner = Faults(self._prefix + under)
+        inner = Faults(self._prefix + under, only)
         inner._found = self._found
         return inner
 

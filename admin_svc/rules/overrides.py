@@ -27,7 +27,14 @@ _FRAMING = frozenset(
     {"connection", "content-length", "content-encoding", "expect", "keep-alive", "proxy-connection"}
     | {"te", "trailer", "transfer-encoding", "upgrade"}
 )
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "proxy-authenticate"})
+_CREDENTIALS = re.compile(
+    r"(.*-)?(authorization|authenticate|cookie|set-cookie|api-?key|auth-?key|subscription-key|functions-key|access-key)"
+    r"|(.*-)?(secret|password|passwd|credentials?)(-.*)?"
+    r"|(.*-)?(auth|access|api|security|session|private|bearer|jwt|id|refresh)-?token"
+)
+"""Names of headers by which somebody is known to be somebody."""
+_SCHEME = re.compile(r"(bearer|basic|digest|token|apikey|aws4-hmac-sha256)\s+\S", re.IGNORECASE)
+"""How a credential begins that stands in a header of any name."""
 
 
 def check_headers(headers: Mapping[str, str], faults: Faults) -> None:
@@ -44,7 +51,7 @@ def check_headers(headers: Mapping[str, str], faults: Faults) -> None:
             faults.note(field, "is not a header's name")
         elif lower in _FRAMING:
             faults.note(field, "belongs to the connection and cannot be set")
-        elif lower in _CREDENTIALS:
+        elif _CREDENTIALS.fullmatch(lower) or _SCHEME.match(value):
             faults.note(field, "is a credential: it belongs in the channel's keys, where it is sealed")
         if len(value) > _LONGEST_HEADER_VALUE:
             faults.note(field, f"must be at most {_LONGEST_HEADER_VALUE:,} characters long")

@@ -225,6 +225,7 @@ class UpdateChannelRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     ALLOW_MASS_CHANGE_FIELD_NUMBER: _builtins.int
+    REPLACE_KEYS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a repeated call harmless; drawn by the server when empty."""
     allow_mass_change: _builtins.bool
@@ -241,6 +242,12 @@ class UpdateChannelRequest(_message.Message):
     def wait(self) -> _revision_pb2.Wait:
         """What to wait for after the commit."""
 
+    @_builtins.property
+    def replace_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The secrets of its keys, in place of those that it has. A change of where keys are sent (`provider`, `base_url`, `proxy_url`,
+        a `Host` among the header overrides) needs them, unless the token has the scope `credentials`.
+        """
+
     def __init__(
         self,
         *,
@@ -249,10 +256,11 @@ class UpdateChannelRequest(_message.Message):
         request_id: _builtins.str = ...,
         wait: _revision_pb2.Wait | None = ...,
         allow_mass_change: _builtins.bool = ...,
+        replace_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "update_mask", b"update_mask", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_mass_change", b"allow_mass_change", "channel", b"channel", "request_id", b"request_id", "update_mask", b"update_mask", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_mass_change", b"allow_mass_change", "channel", b"channel", "replace_keys", b"replace_keys", "request_id", b"request_id", "update_mask", b"update_mask", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

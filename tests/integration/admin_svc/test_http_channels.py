@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.admin_svc.conftest import READ_TOKEN, SERVICE_TOKEN, Admin
+from tests.integration.admin_svc.conftest import READ_TOKEN, SERVICE_TOKEN, Admin, running_admin
 
 EXAMPLE: dict[str, Any] = {
     "name": "a",
@@ -255,3 +255,44 @@ async def test_a_mutation_needs_the_admin_scope(admin: Admin, token: str, status
     response = await admin.http.post("/api/v1/channels", json=EXAMPLE, headers={"authorization": token})
     assert (response.status_code, response.json()["error_code"]) == (status, code)
     assert (await admin.http.get("/api/v1/channels")).json()["channels"] == []
+
+
+MOVES: list[dict[str, Any]] = [
+    {"base_url": "http://127.0.0.1:10/v1"},
+    {"provider": "openai-compatible"},
+    {"proxy_url": "http://127.0.0.1:11"},
+    {"header_overrides": {"Host": "other.example"}},
+]
+
+
+@pytest.mark.parametrize("move", MOVES, ids=lambda move: next(iter(move)))
+async def test_keys_do_not_go_elsewhere_unless_they_are_given_anew(admin: Admin, move: dict[str, Any]) -> None:
+    """Whoever may change a channel cannot have the keys sent to themselves; with new ones, the old are gone."""
+    channel = await admin.create(keys=["sk-old-0123456789"])
+    path = f"/api/v1/channels/{channel['id']}"
+    refused = await admin.http.patch(path, json=move)
+    assert refused.status_code == 400
+    assert [fault["field"] for fault in refused.json()["faults"]] == ["replace_keys"]
+    assert (await admin.http.get(path)).json()["channel"] == channel
+    moved = await admin.http.patch(path, json=move | {"replace_keys": ["sk-new-0123456789abcd"]})
+    assert moved.status_code == 200, moved.text
+    assert [key["last_four"] for key in moved.json()["channel"]["keys"]] == ["abcd"]
+    assert (await admin.http.patch(path, json=move)).status_code == 200  # it changes nothing any more
+    assert (
+        await admin.http.patch(path, json={"proxy_url": ""})
+    ).status_code == 200  # taking a proxy away sends nothing on
+
+
+@pytest.mark.parametrize("move", MOVES, ids=lambda move: next(iter(move)))
+async def test_a_token_with_credentials_may_send_keys_elsewhere(migrated_dsn: str, move: dict[str, Any]) -> None:
+    """It may read them anyway. A channel without keys has none to lose."""
+    token = "a-token-that-moves-keys"
+    async with running_admin(migrated_dsn, TRUNKLINE_TOKENS=f"admin+read+credentials:{token}") as admin:
+        channel = await admin.create(keys=["sk-old-0123456789"])
+        path = f"/api/v1/channels/{channel['id']}"
+        headers = {"authorization": f"Bearer {token}"}
+        moved = await admin.http.patch(path, json=move, headers=headers)
+        assert moved.status_code == 200, moved.text
+        assert moved.json()["channel"]["keys"] == channel["keys"]
+        bare = await admin.create("without keys")
+        assert (await admin.http.patch(f"/api/v1/channels/{bare['id']}", json=move)).status_code == 200

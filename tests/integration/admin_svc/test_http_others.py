@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from tests.integration.admin_svc.conftest import Admin
+from tests.integration.admin_svc.conftest import ENVIRONMENT, Admin
 from tests.integration.admin_svc.doubles import FakeRouter
 
 
@@ -25,7 +25,7 @@ async def test_an_api_key_shows_its_secret_once_and_is_stored_as_a_hash(admin: A
     assert (await admin.http.get("/api/v1/api-keys")).json() == {"api_keys": [key], "next_page_token": ""}
     async with await psycopg.AsyncConnection.connect(admin.dsn) as hand:
         (stored,) = await (await hand.execute("SELECT hash FROM api_keys")).fetchone() or (b"",)
-        assert stored == hmac.new(b"pepper", secret.encode(), hashlib.sha256).digest()
+        assert stored == hmac.new(ENVIRONMENT["TRUNKLINE_PEPPER"].encode(), secret.encode(), hashlib.sha256).digest()
         (response_kept,) = await (
             await hand.execute("SELECT response FROM revisions WHERE action = 'CreateApiKey'")
         ).fetchone() or (b"",)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.harness.waiting import eventually_async
-from tests.integration.admin_svc.conftest import Admin, running_admin
+from tests.integration.admin_svc.conftest import ENVIRONMENT, Admin, running_admin
 from trunkline.errors import Reason
 from trunkline.secret import ApiKeyHasher, Secret
 from trunkline.v1 import admin_pb2 as pb
@@ -214,7 +214,7 @@ async def test_a_commit_whose_outcome_is_unknown_is_made_exactly_once(migrated_d
         answer = await admin.grpc.CreateApiKey(pb.CreateApiKeyRequest(api_key=catalog_pb2.ApiKey(name="k")))
         assert wire.cuts == 1
         ((stored,),) = await rows(migrated_dsn, "SELECT hash FROM api_keys")
-        assert stored == ApiKeyHasher(Secret("pepper")).hash(answer.api_key.secret)
+        assert stored == ApiKeyHasher(Secret(ENVIRONMENT["TRUNKLINE_PEPPER"])).hash(answer.api_key.secret)
         ((revision,),) = await rows(migrated_dsn, "SELECT revision FROM revisions WHERE action = 'CreateApiKey'")
         assert answer.token.revision == revision
 

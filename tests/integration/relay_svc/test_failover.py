@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.harness.waiting import eventually_async
-from tests.integration.relay_svc.conftest import Bench, open_bench
+from tests.integration.relay_svc.conftest import CHAT, Bench, open_bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.upstreams import SSE_HEAD, Call, Script, answers, completion, error, response, streams
 from trunkline.v1 import router_pb2 as pb
@@ -310,3 +310,35 @@ async def test_an_empty_good_answer_is_a_good_answer(bench: Bench) -> None:
     await bench.plan(empty)
     answer = await bench.chat()
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in two pieces"])
+async def test_a_key_that_an_upstream_repeats_is_masked(bench: Bench, cut: bool) -> None:
+    """In its error's body and headers, however the body is cut on its way; and in the headers of a success."""
+    key = b"sk-channel-1"
+
+    async def script(call: Call) -> None:
+        body = b'{"error":{"message":"Incorrect API key provided: sk-channel-1","code":"sk-channel-1"}}'
+        whole = response(401, body, extra="x-debug: sk-channel-1\r\n")
+        middle = whole.rindex(key) + 4 if cut else len(whole)
+        await call.send(whole[:middle])
+        await call.send(whole[middle:])
+
+    await bench.plan(script)
+    async with bench.relay.http() as client:
+        refused = await client.post(CHAT, content=b'{"model":"m"}')
+        assert refused.status_code == 401
+        assert b"Incorrect API key provided: ***" in refused.content
+        assert key not in refused.content
+        assert key.decode() not in str(refused.headers)
+        await bench.plan(answers(x_debug="the key is sk-channel-1"))
+        served = await client.post(CHAT, content=b'{"model":"m"}')
+        assert served.status_code == 200
+        assert key.decode() not in str(served.headers)
+    await eventually_async(lambda: is_told(bench))
+    assert all("sk-channel" not in outcome.error_code for outcome in bench.outcomes)
+
+
+async def is_told(bench: Bench) -> bool:
+    """Whether the router was told of anything."""
+    return bool(bench.outcomes)

@@ -142,11 +142,44 @@ def test_wildcards_stand_at_the_end_only() -> None:
         "ä",
         "x:",
         "Proxy-Authorization",
+        *("X-Api-Key", "api-key", "x-goog-api-key", "Cookie", "Set-Cookie", "xi-api-key", "Ocp-Apim-Subscription-Key"),
+        *("X-Auth-Token", "X-Amz-Security-Token", "private-token", "CF-Access-Client-Secret", "x-amz-authorization"),
     ],
 )
 def test_a_header_that_would_break_the_request_or_the_seal_is_a_fault(name: str) -> None:
     """Framing belongs to the connection, credentials to the keys; a name is a token."""
     assert faults_of(header_overrides={name: "v"}) == [f'header_overrides["{name}"]']
+
+
+@pytest.mark.parametrize("value", ["Bearer abc", "basic dXNlcg==", "Token t"])
+def test_a_credential_is_one_whatever_its_header_is_called(value: str) -> None:
+    """Its scheme tells."""
+    assert faults_of(header_overrides={"X-A": value}) == ['header_overrides["X-A"]']
+
+
+@pytest.mark.parametrize(
+    "name", ["anthropic-version", "X-Max-Tokens", "HTTP-Referer", "X-Title", "idempotency", "Host"]
+)
+def test_a_header_that_is_no_credential_may_be_set(name: str) -> None:
+    """Words that only look like it."""
+    assert faults_of(header_overrides={name: "basic"}) == []
+
+
+MOVES: dict[str, Any] = {
+    "provider": "anthropic",
+    "base_url": "https://other.example",
+    "header_overrides": {"hOST": "other.example"},
+}
+
+
+@pytest.mark.parametrize("field", MOVES)
+def test_keys_go_elsewhere_when_what_names_their_destination_changes(field: str) -> None:
+    """And when a new proxy sees them; not for anything else of a channel."""
+    moved = replace(CHANNEL, **{field: MOVES[field]})
+    assert rules.sends_keys_elsewhere(CHANNEL, moved, new_proxy=False)
+    assert rules.sends_keys_elsewhere(CHANNEL, CHANNEL, new_proxy=True)
+    stays = replace(CHANNEL, name="other", weight=3, models=("n",), header_overrides={"X-A": "1"}, remark="r")
+    assert not rules.sends_keys_elsewhere(CHANNEL, stays, new_proxy=False)
 
 
 def test_headers_are_told_apart_without_case_and_their_values_never_shown() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router_svc.follower import Trust
 from router_svc.plan_writer import PlanWriter
+from router_svc.snapshot import Shaping
 from tests.unit.router_svc.builders import channel, plan_of, snapshot
 from trunkline.errors import ModelUnknown
 from trunkline.rpc import refusal_of
@@ -78,6 +80,18 @@ def test_a_stream_that_writes_for_days_keeps_nothing_of_it() -> None:
     before = resident()
     write(5_000)
     assert resident() - before < 4 << 20  # what is written is ten megabytes of ids alone
+
+
+@pytest.mark.parametrize("credentials", [True, False])
+def test_what_an_account_is_reached_with_is_for_callers_with_credentials_alone(credentials: bool) -> None:
+    """Values of header overrides and the system prompt; others see that they are there. Both ways of writing plans."""
+    shaped = channel(1, ["m"], header_overrides={"X-Team": "s3cret"}, shaping=Shaping(system_prompt="s3cret words"))
+    writer = PlanWriter(credentials=credentials, trust=lambda: TRUSTED)
+    plan = plan_of(snapshot(shaped), "m")
+    for read in (writer.message(plan), router_pb2.Plan.FromString(writer.plan(plan))):
+        (told,) = read.candidates
+        assert told.header_overrides == {"X-Team": "s3cret" if credentials else "••••"}
+        assert told.shaping.system_prompt == ("s3cret words" if credentials else "••••")
 
 
 def resident() -> int:
