@@ -18,6 +18,7 @@ from relay_svc.body_budget import BodyBudget
 from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import RelayConnection
 from relay_svc.known_keys import KnownKeys
+from relay_svc.large_bodies import LargeBodies
 from relay_svc.models import ModelList
 from relay_svc.providers.coze.runs import RunIds
 from relay_svc.retry_budget import RetryBudgets
@@ -63,11 +64,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         max_waiting=settings.max_waiting_picks,
     )
     upstream = _upstream(settings)
+    large = LargeBodies(settings.body_room_timeout)
     server = HttpServer(
         operations(health, settings.shared_metrics),
         settings.listen,
         drain_timeout=settings.drain_timeout,
-        http=RelayConnection.direct(_relay(settings, routers, upstream, deadlines), settings.client_bounds, OPERATIONS),
+        http=RelayConnection.direct(
+            _relay(settings, routers, upstream, deadlines, large), settings.client_bounds, OPERATIONS
+        ),
         **settings.clients_https(),
     )
     own = _own_operations(settings, health)
@@ -90,6 +94,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await routers.flush(_FLUSH)
         following.cancel()
         over.set()
+    await large.aclose()
     await upstream.aclose()
 
 
@@ -146,7 +151,9 @@ def _admission(settings: Settings, routers: RouterClient) -> Admission:
     )
 
 
-def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines) -> Relay:
+def _relay(
+    settings: Settings, routers: RouterClient, upstream: Upstream, deadlines: Deadlines, large: LargeBodies
+) -> Relay:
     bounds = Bounds(
         policy=Policy(
             settings.limits,
@@ -165,7 +172,7 @@ def _relay(settings: Settings, routers: RouterClient, upstream: Upstream, deadli
         max_held_bytes=settings.max_held_bytes,
     )
     return Relay(
-        Serving(routers, upstream, deadlines, bounds, _admission(settings, routers)),
+        Serving(routers, upstream, deadlines, bounds, _admission(settings, routers), large),
         ModelList(routers, settings.pick_timeout),
         Runs(routers, upstream, deadlines, bounds),
         Door(settings.trusted_networks, settings.max_in_flight),

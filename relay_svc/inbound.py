@@ -51,6 +51,10 @@ class Unnamed(Unshown, frozen=True):
             return self.body  # not for us to judge: the upstream will
 
 
+Content = bytes | Payload | Form | ComingForm
+"""A body: whole, whole and read already, or a form as far as it is here."""
+
+
 class Inbound:
     """One request."""
 
@@ -68,9 +72,7 @@ class Inbound:
         "strict",
     )
 
-    def __init__(
-        self, route: Route, content: bytes | Form | ComingForm, path: str, query: bytes, content_type: bytes
-    ) -> None:
+    def __init__(self, route: Route, content: Content, path: str, query: bytes, content_type: bytes) -> None:
         """Read what routing needs; `path` is without its query. Raises PayloadFault, FormFault."""
         self.endpoint = endpoint = route.endpoint
         self.path, self.content_type = path, content_type
@@ -83,10 +85,10 @@ class Inbound:
             events = not self.stream or wants_events(query)
         elif endpoint.body is Body.MULTIPART:
             self.body = Unnamed(b"")
-            self.form = form = multipart.parse(content, content_type) if isinstance(content, bytes) else content
+            self.form = form = _form(content, content_type)
             self.model, self.stream = form.model, form.stream and endpoint.stream_by is not StreamBy.NEVER
         else:
-            self.body = payload.parse(_whole(content))
+            self.body = content if isinstance(content, Payload) else payload.parse(_whole(content))
             self.model = self.body.model
             self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
         if len(self.model) > LONGEST_MODEL:
@@ -123,10 +125,16 @@ class Inbound:
         return request, losses.copy()
 
 
-def _whole(content: bytes | Form | ComingForm) -> bytes:
+def _whole(content: Content) -> bytes:
     if not isinstance(content, bytes):
         raise TypeError("a form, where none belongs")
     return content
+
+
+def _form(content: Content, content_type: bytes) -> Form | ComingForm:
+    if isinstance(content, Payload):
+        raise TypeError("no form, where one belongs")
+    return multipart.parse(content, content_type) if isinstance(content, bytes) else content
 
 
 _PREFIX: Final = "models/"

@@ -13,14 +13,15 @@ from relay_svc.admission import Admission
 from relay_svc.attempts import ErrorAnswer, Policy, Walk
 from relay_svc.beginning import Begun
 from relay_svc.deadlines import Deadlines
-from relay_svc.endpoints import Body, Route
+from relay_svc.endpoints import Body, ModelIn, Route
 from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import Exchange
 from relay_svc.forward import Forward, end_badly
-from relay_svc.inbound import Inbound
+from relay_svc.inbound import Content, Inbound
 from relay_svc.incoming import Incoming
-from relay_svc.multipart import ComingForm, Form, FormFault
-from relay_svc.payload import PayloadFault
+from relay_svc.large_bodies import LARGE, LargeBodies
+from relay_svc.multipart import FormFault
+from relay_svc.payload import Payload, PayloadFault
 from relay_svc.plan import Asked, Result, Routers
 from relay_svc.providers import Adapter
 from relay_svc.record import Record, now
@@ -49,11 +50,18 @@ class Serving:
     """Serves whatever a router must be asked a channel for."""
 
     def __init__(
-        self, routers: Routers, upstream: Upstream, deadlines: Deadlines, bounds: Bounds, admission: Admission
+        self,
+        routers: Routers,
+        upstream: Upstream,
+        deadlines: Deadlines,
+        bounds: Bounds,
+        admission: Admission,
+        large: LargeBodies,
     ) -> None:
-        """Take the ports, the deadlines that a drain may bring forward, the bounds, and what lets large bodies in."""
+        """Take the ports, the deadlines that a drain may bring forward, the bounds, and what large bodies need."""
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
         self._admission = admission
+        self._large = large
         self._spills = Spills()
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
@@ -71,10 +79,19 @@ class Serving:
             if share is not None:
                 share.shrink(len(body))
             noted.body_end, noted.bytes_in = now(), len(body)
-            await self._route(exchange, noted, api_key, _read(exchange, noted, route, body))
+            content: Content = body
+            if len(body) >= LARGE and route.endpoint.model_in is ModelIn.MEMBER:
+                content = await self._parsed(body)
+            await self._route(exchange, noted, api_key, _read(exchange, noted, route, content))
         finally:
             if share is not None:  # held until the end: another candidate may want the body again
                 share.release()
+
+    async def _parsed(self, body: bytes) -> Payload:
+        try:
+            return await self._large.parse(body)
+        except PayloadFault as fault:
+            raise errors.bad_body(str(fault), fault.param) from None
 
     async def _serve_form(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
         """Serve a request whose body goes up while it comes in."""
@@ -152,7 +169,7 @@ def _refuse_encoded(exchange: Exchange) -> None:
         raise errors.encoded_body()
 
 
-def _read(exchange: Exchange, noted: Record, route: Route, body: bytes | Form | ComingForm) -> Inbound:
+def _read(exchange: Exchange, noted: Record, route: Route, body: Content) -> Inbound:
     try:
         inbound = Inbound(route, body, exchange.path, exchange.query, exchange.header(b"content-type"))
     except (PayloadFault, FormFault) as fault:
