@@ -60,6 +60,8 @@ class Told:
     revision: int | str | None = None
     again: bool = True
     """Whether repeating the request can mend it."""
+    details: Mapping[str, str] | None = None
+    """What Anthropic's SDKs tell this error by, and act upon."""
 
 
 def envelope(written: Format, told: Told) -> bytes:
@@ -107,6 +109,8 @@ def _anthropic(told: Told) -> dict[str, Any]:
     error: dict[str, Any] = {"type": type_, "message": told.message, "reason": told.reason}
     if told.revision is not None:
         error["revision"] = told.revision
+    if told.details is not None:
+        error["details"] = told.details
     return {"type": "error", "error": error, "request_id": told.request_id}
 
 

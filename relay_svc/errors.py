@@ -5,7 +5,7 @@ one and the reason in lower case otherwise; how a body is written for each famil
 error is not made here: it is passed on as it came.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,7 @@ class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
         self.retry = status >= _SERVERS if retry is None else retry
         self.headers = list(headers)
         self.revision: str | None = None
+        self.details: Mapping[str, str] | None = None
 
     def body(self, request_id: str, written: Format = Format.OPENAI_CHAT) -> bytes:
         """Write the error as the clients of a format read it."""
@@ -59,7 +60,9 @@ class HttpRefusal(Exception):  # noqa: N818 - an answer, not an error
         revision: int | str | None = self.revision
         if isinstance(revision, str) and revision.isdigit():
             revision = int(revision)
-        return Told(self.status, self.reason, str(self), self.code, self.param, request_id, revision, again=self.retry)
+        return Told(
+            self.status, self.reason, str(self), self.code, self.param, request_id, revision, self.retry, self.details
+        )
 
     def all_headers(self) -> Headers:
         """Give the headers that go with the status."""
@@ -207,13 +210,19 @@ def not_offered(model: str, operation: str, counts: str = "") -> HttpRefusal:
 
 def cannot_carry(name: str, counts: str = "") -> HttpRefusal:
     """Something of the request has no place in the upstream's format, and without it the request would mean another."""
-    return HttpRefusal(
+    refusal = HttpRefusal(
         400,
         "CANNOT_CARRY",
         f"{name[:128]} cannot be carried into the format of any channel for this model{counts}",
         code="unsupported_parameter",
         param=name[:128],
     )
+    refusal.details = _DETAILS.get(name)
+    return refusal
+
+
+_DETAILS: Final[Mapping[str, Mapping[str, str]]] = {"thread": {"error_code": "thread_unsupported_request"}}
+"""Anthropic's own word, by which its SDKs go on with the whole conversation in each request."""
 
 
 def run_unknown() -> HttpRefusal:

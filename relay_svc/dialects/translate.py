@@ -40,7 +40,23 @@ def read_request(dialect: Dialect, body: bytes, losses: Losses, *, model: str = 
     else:
         request = _bounded(lambda: _REQUEST_READERS[dialect](body, losses))
     _check_roles(request)
+    _check_tools(request, losses)
     return request
+
+
+def _check_tools(request: Request, losses: Losses) -> None:
+    """Refuse where none of the tools offered is carried, or not the one that must be called. Raises CannotCarry.
+
+    A provider's own tool beside others is an offer, and is lost by name; alone it is what the request is about.
+    """
+    lost = [name for name in losses.names if name.startswith(_TOOLS)]
+    if lost and not request.tools:
+        losses.essential(lost[0])
+    choice = request.tool_choice
+    if choice is not None and choice.mode == "required":
+        carried = {tool.name for tool in request.tools}
+        if not carried or (choice.names and carried.isdisjoint(choice.names)):
+            losses.essential("tool_choice")
 
 
 def _check_roles(request: Request) -> None:
@@ -53,6 +69,8 @@ def _check_roles(request: Request) -> None:
                 raise DialectFault(f"messages[{place}]", f"must not hold a {what} as {message.role}")
 
 
+_TOOLS: Final = "tools."
+"""How the names of lost tools begin."""
 _ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "system": (Text, Media),
     "developer": (Text, Media),

@@ -5,7 +5,7 @@ The law: what is not read here is a loss by its name; what the conversation cann
 
 from typing import Any, Final
 
-from relay_svc.dialects import media, signatures
+from relay_svc.dialects import dropped, media, signatures
 from relay_svc.dialects.anthropic.shapes import REDACTED
 from relay_svc.dialects.faults import DialectFault
 from relay_svc.dialects.form import (
@@ -26,19 +26,14 @@ from relay_svc.dialects.form import (
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import Members, decode, encode
 
-_ELSEWHERE: Final = frozenset(
-    {"cache_control", "container", "diagnostics", "inference_geo", "speed", "user_profile_id", "workspace_id"}
-    | {"context_management", "mcp_servers", "betas"}
-)
 _TOOL_ELSEWHERE: Final = frozenset({"allowed_callers", "defer_loading", "eager_input_streaming", "input_examples"})
 
 
 def read(body: bytes, losses: Losses) -> Request:
     """Read a request. Raises DialectFault, CannotCarry."""
     top = Members(decode(body), "")
+    dropped.refuse(top, Dialect.ANTHROPIC, losses)
     metadata = top.inner("metadata")
-    if top.peek("container"):
-        losses.essential("container")
     request = Request(
         model=top.need_text("model"),
         messages=_system(top, losses) + _messages(top, losses),
@@ -55,7 +50,7 @@ def read(body: bytes, losses: Losses) -> Request:
     _read_thinking(top, request, losses)
     tier = top.text("service_tier")
     request.service_tier = "" if tier == "auto" else tier
-    top.rest(losses, "", _ELSEWHERE)
+    top.rest(losses, "", dropped.HARMLESS[Dialect.ANTHROPIC])
     return request
 
 

@@ -5,8 +5,9 @@ The law: what is not read here is a loss by its name; what the conversation cann
 
 from typing import Any, Final
 
+from relay_svc.dialects import dropped
 from relay_svc.dialects.faults import DialectFault
-from relay_svc.dialects.form import Format, Message, Reasoning, Request, Tool, ToolChoice
+from relay_svc.dialects.form import Dialect, Format, Message, Reasoning, Request, Tool, ToolChoice
 from relay_svc.dialects.gemini.contents import Contents
 from relay_svc.dialects.gemini.proto import ProtoMembers
 from relay_svc.dialects.gemini.schemas import json_schema
@@ -14,19 +15,12 @@ from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import decode
 from relay_svc.dialects.openai_words import EMPTY_SCHEMA
 
-_ELSEWHERE: Final = frozenset({"safetySettings", "labels", "store"})
-_CONFIG_ELSEWHERE: Final = frozenset(
-    {"responseModalities", "mediaResolution", "speechConfig", "imageConfig", "enableEnhancedCivicAnswers"}
-    | {"audioTranscriptionConfig", "modelConfig", "routingConfig", "responseFormat", "audioTimestamp"}
-)
-
 
 def read(body: bytes, model: str, losses: Losses, *, stream: bool) -> Request:
     """Read a request. Raises DialectFault, CannotCarry."""
     top = ProtoMembers(decode(body), "")
     top.take("model")  # the path's word stands
-    if top.peek("cachedContent"):
-        losses.essential("cached_content")
+    dropped.refuse(top, Dialect.GEMINI, losses)
     contents = Contents(losses)
     request = Request(model=model, messages=_system(top, contents) + contents.read(top), stream=stream)
     for entry in top.each("tools"):
@@ -37,7 +31,7 @@ def read(body: bytes, model: str, losses: Losses, *, stream: bool) -> Request:
         _read_config(config, request, losses)
     tier = top.text("serviceTier").lower()
     request.service_tier = "" if tier in ("unspecified", "standard") else tier
-    top.rest(losses, "", _ELSEWHERE)
+    top.rest(losses, "", dropped.HARMLESS[Dialect.GEMINI])
     return request
 
 
@@ -87,6 +81,7 @@ def _read_choice(top: ProtoMembers, request: Request, losses: Losses) -> None:
 
 
 def _read_config(config: ProtoMembers, request: Request, losses: Losses) -> None:
+    dropped.refuse_config(config, losses)
     request.max_tokens = config.whole("maxOutputTokens", low=1)
     request.temperature = config.number("temperature")
     request.top_p = config.number("topP")
@@ -101,7 +96,7 @@ def _read_config(config: ProtoMembers, request: Request, losses: Losses) -> None
     request.reasoning = _reasoning(config, losses)
     if (config.whole("candidateCount") or 1) > 1:
         losses.add("n")
-    config.rest(losses, "generation_config", _CONFIG_ELSEWHERE)
+    config.rest(losses, "generation_config", dropped.CONFIG_HARMLESS)
 
 
 def _format(config: ProtoMembers, losses: Losses) -> Format | None:
@@ -116,7 +111,7 @@ def _format(config: ProtoMembers, losses: Losses) -> Format | None:
     if mime == "application/json":
         return Format("json")
     if mime not in ("", "text/plain"):
-        losses.add("response_mime_type")
+        losses.essential("response_mime_type")  # another form of answer
     return None
 
 

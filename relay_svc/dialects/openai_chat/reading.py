@@ -3,10 +3,9 @@
 The law: what is not read here is a loss by its name.
 """
 
-from typing import Final
-
+from relay_svc.dialects import dropped
 from relay_svc.dialects.faults import DialectFault
-from relay_svc.dialects.form import Format, Request, Tool, ToolChoice
+from relay_svc.dialects.form import Dialect, Format, Request, Tool, ToolChoice
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import Members, decode
 from relay_svc.dialects.openai_chat.messages import read_messages
@@ -20,18 +19,11 @@ from relay_svc.dialects.openai_words import (
     reasoning_of,
 )
 
-_ELSEWHERE: Final = frozenset(
-    {"logit_bias", "prediction", "modalities", "audio", "web_search_options", "store", "moderation"}
-    | {"prompt_cache_options", "prompt_cache_retention"}
-)
-"""Members that no other dialect has a place for."""
-
 
 def read(body: bytes, losses: Losses) -> Request:
     """Read a request. Raises DialectFault, CannotCarry."""
     top = Members(decode(body), "")
-    if top.peek("functions") or top.peek("function_call"):
-        losses.essential("functions")  # superseded by tools in 2023
+    dropped.refuse(top, Dialect.OPENAI_CHAT, losses)
     request = Request(
         model=top.need_text("model"),
         messages=read_messages(top, losses),
@@ -55,7 +47,7 @@ def read(body: bytes, losses: Losses) -> Request:
     read_common(top, request)
     if (top.whole("n") or 1) > 1:
         losses.add("n")
-    top.rest(losses, "", _ELSEWHERE)
+    top.rest(losses, "", dropped.HARMLESS[Dialect.OPENAI_CHAT])
     return request
 
 
@@ -101,8 +93,7 @@ def _tool_choice(top: Members, losses: Losses) -> ToolChoice | None:
         return allowed_tools(allowed, losses) if allowed else None
     function = choice.inner("function")
     if type_ != "function" or function is None:
-        losses.add("tool_choice")
-        return None
+        losses.essential("tool_choice")  # a tool that is not carried, and must be called
     return ToolChoice("required", [function.need_text("name")])
 
 

@@ -6,7 +6,8 @@ conversation) cannot be carried. Items in a row that the model made become one t
 
 from typing import Final
 
-from relay_svc.dialects.form import Format, Message, Reasoning, Request, Text, Tool, ToolChoice
+from relay_svc.dialects import dropped
+from relay_svc.dialects.form import Dialect, Format, Message, Reasoning, Request, Text, Tool, ToolChoice
 from relay_svc.dialects.losses import Losses
 from relay_svc.dialects.members import Members, decode
 from relay_svc.dialects.openai_responses.items import read_input
@@ -19,11 +20,6 @@ from relay_svc.dialects.openai_words import (
     read_schema,
 )
 
-_ELSEWHERE: Final = frozenset(
-    {"store", "include", "max_tool_calls", "moderation", "prompt_cache_options", "prompt_cache_retention", "image"}
-    | {"access_programs", "context_management", "stream_options", "background_options"}
-)
-_STORED: Final = ("previous_response_id", "conversation", "prompt", "background")
 _LOGPROBS: Final = "message.output_text.logprobs"
 _CARRIED: Final = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
 
@@ -31,9 +27,7 @@ _CARRIED: Final = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
 def read(body: bytes, losses: Losses) -> Request:
     """Read a request. Raises DialectFault, CannotCarry."""
     top = Members(decode(body), "")
-    for name in _STORED:
-        if top.peek(name):
-            losses.essential(name)
+    dropped.refuse(top, Dialect.OPENAI_RESPONSES, losses)
     include = top.texts("include")
     if not _CARRIED.issuperset(include):
         losses.add("include")
@@ -54,7 +48,7 @@ def read(body: bytes, losses: Losses) -> Request:
     read_common(top, request)
     if top.text("truncation") == "auto":
         losses.add("truncation")
-    top.rest(losses, "", _ELSEWHERE)
+    top.rest(losses, "", dropped.HARMLESS[Dialect.OPENAI_RESPONSES])
     return request
 
 
@@ -94,8 +88,7 @@ def _tool_choice(top: Members, losses: Losses) -> ToolChoice | None:
     if type_ == "allowed_tools":
         return allowed_tools(choice, losses)
     if type_ != "function":
-        losses.add("tool_choice")
-        return None
+        losses.essential("tool_choice")  # a tool that is not carried, and must be called
     return ToolChoice("required", [choice.need_text("name")])
 
 

@@ -58,8 +58,9 @@ def _note(request: Request, losses: Losses) -> None:
         "presence_penalty": request.presence_penalty,
         "frequency_penalty": request.frequency_penalty,
         "seed": request.seed is not None,
-        "stop": request.stop,
     }
+    if request.stop:
+        losses.essential("stop")  # what comes behind it was not asked for
     for name, value in wanted.items():
         if value:
             losses.add(name)

@@ -135,3 +135,25 @@ async def test_a_count_by_another_familys_rules_is_marked_as_an_estimate(bench: 
         contents = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
         answer = await http.post("/v1beta/models/m:countTokens", json=contents)
     assert answer.headers["x-trunkline-estimated"] == "totalTokens"
+
+
+async def test_anthropics_tool_runner_goes_on_without_a_thread_that_nobody_keeps(bench: Bench) -> None:
+    """Its first request has a thread, is told in the SDK's own word that there is none, and comes again without."""
+    [upstream] = await bench.plan(answers(200))
+    thread = {"thread": {"type": "create"}}
+    async with anthropics(bench) as client:
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            await client.messages.create(model="m", max_tokens=5, messages=MESSAGES, extra_body=thread)
+        assert type(caught.value).__name__ == "ThreadUnsupportedRequestError"
+        assert not upstream.calls
+
+        @anthropic.beta_async_tool
+        async def weather(city: str) -> str:
+            """Tell the weather of a city."""
+            return f"rain in {city}"
+
+        runner = client.beta.messages.tool_runner(model="m", max_tokens=5, messages=MESSAGES, tools=[weather])
+        said = await runner.until_done()
+    assert said.content[0].type == "text"
+    assert len(upstream.calls) == 1
+    assert b"thread" not in upstream.calls[0].body

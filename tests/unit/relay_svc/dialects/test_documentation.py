@@ -5,14 +5,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from relay_svc.dialects import Dialect
+from relay_svc.dialects import Dialect, dropped
 from relay_svc.dialects.efforts import BUDGETS
 from tests.unit.relay_svc.dialects.features import FEATURES
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/dialects.md").read_text()
 _CALLS = ("add", "essential")
-_LISTS = {"_ELSEWHERE": "add", "_STORED": "essential"}
+_CONFIG = "generationConfig."
+
+
+MADE = {"image.type", "file.type", "tools"}
+"""Names that the code makes of a kind of file, or of a tool."""
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -42,11 +46,12 @@ def names_in_code() -> dict[str, set[str]]:
                     found[node.func.attr].update(said(node.args[0]) if isinstance(node.args[0], ast.Constant) else ())
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
-                kind = _LISTS.get(target)
-                if kind is not None:
-                    found[kind].update(said(node.value))
-                elif target == "wanted" and isinstance(node.value, ast.Dict):
+                if target == "wanted" and isinstance(node.value, ast.Dict):
                     found["add"].update(name for key in node.value.keys if key is not None for name in said(key))
+    for dialect in Dialect:
+        found["add"] |= dropped.HARMLESS[dialect]
+        found["essential"] |= dropped.REFUSED[dialect].keys()
+    found["essential"] |= {_CONFIG + name for name in dropped.CONFIG_REFUSED}
     assert min(map(len, found.values())) > 10  # the search still finds something
     return found
 
@@ -64,7 +69,7 @@ def test_every_loss_is_documented() -> None:
 
 def test_every_refusal_is_documented() -> None:
     """Each name that refuses stands in the table, and each in the table can refuse."""
-    assert names("What is refused") == names_in_code()["essential"] | {"image.type", "file.type"}  # made of the kind
+    assert names("What is refused") == names_in_code()["essential"] | MADE
 
 
 def test_the_budgets_are_documented() -> None:

@@ -58,27 +58,29 @@ def test_one_meaning_reads_the_same_in_every_dialect(feature: Feature, client: D
     sdk.check_request(upstream, written)
 
 
+OWN = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+CLAUDES = {"name": "f", "input_schema": {"type": "object"}}
 LOST = [
     (CHAT, ANTHROPIC, chat(logprobs=True, seed=1, n=2), ("n", "seed", "logprobs")),
     (CHAT, ANTHROPIC, chat(temperature=1.5), ("temperature",)),
     (CHAT, ANTHROPIC, chat(response_format={"type": "json_object"}), ("response_format.json_object",)),
-    (CHAT, RESPONSES, chat(stop="x", seed=1, logit_bias={"1": 2}), ("logit_bias", "seed", "stop")),
+    (CHAT, RESPONSES, chat(seed=1, logit_bias={"1": 2}), ("logit_bias", "seed")),
     (CHAT, GEMINI, chat(user="u", store=True, verbosity="low"), ("store", "verbosity", "user")),
     (CHAT, GEMINI, chat(says("user", "Hi", name="Ann")), ("messages.name",)),
     (CHAT, GEMINI, chat(brand_new=1), ("brand_new",)),
-    (RESPONSES, CHAT, responses(tools=[{"type": "web_search"}]), ("tools.web_search",)),
+    (RESPONSES, CHAT, responses(tools=[{"type": "web_search"}, OWN]), ("tools.web_search",)),
     (RESPONSES, CHAT, responses(truncation="auto", max_tool_calls=3), ("truncation", "max_tool_calls")),
     (ANTHROPIC, CHAT, claude(top_k=5), ("top_k",)),
     (ANTHROPIC, CHAT, claude(thinking={"type": "adaptive"}), ("reasoning",)),
     (ANTHROPIC, RESPONSES, claude(thinking={"type": "adaptive"}), ("reasoning",)),
     (ANTHROPIC, CHAT, claude(system=[text("x", cache_control={"type": "ephemeral"})]), ("cache_control",)),
-    (ANTHROPIC, CHAT, claude(tools=[{"type": "bash_20250124", "name": "bash"}]), ("tools.bash_20250124",)),
+    (ANTHROPIC, CHAT, claude(tools=[{"type": "bash_20250124", "name": "bash"}, CLAUDES]), ("tools.bash_20250124",)),
     (ANTHROPIC, GEMINI, claude(says("user", "a"), says("system", "b"), says("user", "c")), ("system.position",)),
     (GEMINI, CHAT, gemini(safetySettings=[{"category": "X", "threshold": "Y"}]), ("safetySettings",)),
     (
         GEMINI,
         CHAT,
-        gemini(tools=[{"googleSearch": {}, "codeExecution": {"a": 1}}]),
+        gemini(tools=[{"googleSearch": {}, "codeExecution": {"a": 1}, "functionDeclarations": [{"name": "f"}]}]),
         ("tools.googleSearch", "tools.codeExecution"),
     ),
     (GEMINI, CHAT, gemini(config={"candidateCount": 2}), ("n",)),
@@ -116,7 +118,25 @@ ESSENTIAL = [
     (CHAT, ANTHROPIC, chat(says("system", "x")), "messages"),
     (ANTHROPIC, CHAT, claude(says("user", [{"type": "search_result", "source": "s"}])), "messages.content"),
     (ANTHROPIC, CHAT, claude(container="c"), "container"),
-    (GEMINI, CHAT, gemini(cachedContent="cachedContents/1"), "cached_content"),
+    (ANTHROPIC, CHAT, {"model": "m", "max_tokens": 1, "messages": [], "thread": {"type": "continue"}}, "thread"),
+    (CHAT, RESPONSES, chat(stop="x"), "stop"),
+    (RESPONSES, CHAT, responses(tools=[{"type": "web_search"}]), "tools.web_search"),
+    (GEMINI, CHAT, gemini(tools=[{"googleSearch": {}}]), "tools.googleSearch"),
+    (ANTHROPIC, CHAT, claude(tools=[{"type": "bash_20250124", "name": "bash"}]), "tools.bash_20250124"),
+    (
+        ANTHROPIC,
+        CHAT,
+        claude(
+            tools=[{"type": "web_search_20250305", "name": "web_search"}, CLAUDES],
+            tool_choice={"type": "tool", "name": "web_search"},
+        ),
+        "tool_choice",
+    ),
+    (RESPONSES, CHAT, responses(tools=[OWN], tool_choice={"type": "web_search"}), "tool_choice"),
+    (CHAT, ANTHROPIC, chat(tool_choice="required"), "tool_choice"),
+    (GEMINI, CHAT, gemini(config={"responseModalities": ["IMAGE"]}), "generationConfig.responseModalities"),
+    (GEMINI, CHAT, gemini(config={"responseMimeType": "text/x.enum"}), "response_mime_type"),
+    (GEMINI, CHAT, gemini(cachedContent="cachedContents/1"), "cachedContent"),
     (GEMINI, CHAT, gemini(turn("user", {"fileData": {"fileUri": "gs://b/a.pdf"}})), "file.file_id"),
 ]
 
