@@ -22,6 +22,8 @@ class Summary:
     """The house once it is ready."""
 
     relay: str
+    relays_own: Sequence[str]
+    """Where each relay tells how it is: `/readyz`, `/metrics`."""
     admin: str
     admin_grpc: str
     routers: Sequence[str]
@@ -34,6 +36,7 @@ class Summary:
         """For programs. `pids.postgres` is null with --dsn; `pids.relays` lists every relay."""
         found: dict[str, object] = {
             "relay": self.relay,
+            "relay_operations": list(self.relays_own),
             "admin": self.admin,
             "admin_grpc": self.admin_grpc,
             "routers": list(self.routers),
@@ -51,6 +54,7 @@ class Summary:
         lines = [
             "",
             f"  relay     {self.relay}/v1",
+            f"  metrics   {'  '.join(f'{own}/metrics' for own in self.relays_own)}",
             f"  admin     {self.admin}   gRPC {self.admin_grpc}",
             f"  routers   {'  '.join(self.routers)}",
             f"  data      {self.data.path}",

@@ -147,6 +147,7 @@ class _House:
     def _summary(self, tried: DemoRoute | None) -> Summary:
         return Summary(
             relay=self._ports.relay.url,
+            relays_own=[port.url for port in self._ports.relays_own],
             admin=self._ports.admin.url,
             admin_grpc=self._ports.admin_grpc.address,
             routers=[port.address for port in self._ports.routers],

@@ -32,7 +32,7 @@ from relay_svc.upstream_httpx2 import Httpx2Upstream
 from relay_svc.upstream_proxies import ThroughProxies
 from trunkline import telemetry
 from trunkline.http_connection import BoundedConnection
-from trunkline.serving import OPERATIONS, Health, HttpServer, operations, run
+from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
 from trunkline.telemetry import get_logger
 
@@ -70,12 +70,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         settings.listen,
         drain_timeout=settings.drain_timeout,
         http=RelayConnection.direct(
-            _relay(settings, routers, upstream, deadlines, large), settings.client_bounds, OPERATIONS
+            _relay(settings, routers, upstream, deadlines, large), settings.client_bounds, settings.operations_paths
         ),
         **settings.clients_https(),
     )
     own = _own_operations(settings, health)
-    log.info("listening", address=server.address)
+    log.info("listening", address=server.address, operations=own.address if own else None)
+    if own is None and not settings.operations_for_clients:
+        log.warning("metrics and readiness are answered nowhere: set TRUNKLINE_RELAY_OPERATIONS_LISTEN")
 
     def on_change() -> None:
         if routers.ready:  # for good: a relay whose routers are all gone says so request by request, with a retry

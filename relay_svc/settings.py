@@ -11,6 +11,7 @@ from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.plaintext import plaintext_fault
 from trunkline.secret import Secret
 from trunkline.service_settings import Http, Process, Tls
+from trunkline.serving import LIVENESS, OPERATIONS
 from trunkline.settings import Listen, Seconds, SettingFault, long_enough, positive, readable, setting
 
 
@@ -73,7 +74,12 @@ class Settings(Process, Http, Tls):
     operations_listen: Listen | None = setting(
         "TRUNKLINE_RELAY_OPERATIONS_LISTEN",
         None,
-        "Where this process alone answers `/health`, `/readyz` and `/metrics`, when several share the clients' address.",
+        "Where this process alone answers `/health`, `/readyz` and `/metrics`.",
+    )
+    operations_for_clients: bool = setting(
+        "TRUNKLINE_RELAY_OPERATIONS_FOR_CLIENTS",
+        default=False,
+        doc="Answers `/readyz` and `/metrics` on the clients' address too, to whoever asks; `/health` is always there.",
     )
     shared_metrics: Path | None = setting(
         "PROMETHEUS_MULTIPROC_DIR",
@@ -188,6 +194,11 @@ class Settings(Process, Http, Tls):
         """The bounds of clients' connections."""
         head = min(self.head_timeout, self.client_timeout)
         return replace(self.http_bounds, head_timeout=head, stall_limit=self.client_timeout)
+
+    @property
+    def operations_paths(self) -> frozenset[str]:
+        """Paths of operators that the clients' address answers."""
+        return OPERATIONS if self.operations_for_clients else frozenset({LIVENESS})
 
     @property
     def limits(self) -> TimeLimits:

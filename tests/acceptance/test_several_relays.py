@@ -47,8 +47,8 @@ def _asks_until(stack: Stack, model: str, key: str, data: Path) -> int:
 
 
 def _metrics(stack: Stack) -> tuple[float, float]:
-    """Served requests and requests in flight, as told by whichever relay took the question."""
-    text = httpx2.get(f"{stack.relay}/metrics", trust_env=False).text
+    """Served requests and requests in flight, as told by the relay that is asked: the last one, which no test kills."""
+    text = httpx2.get(f"{stack.addresses['relay_operations'][-1]}/metrics", trust_env=False).text
     (served,) = _COUNTED.findall(text)
     (in_flight,) = _IN_FLIGHT.findall(text)
     return float(served), float(in_flight)

@@ -23,6 +23,7 @@ from trunkline.v1 import router_pb2 as pb
 
 HEADERS = {"authorization": f"Bearer {API_KEY}"}
 CHAT = "/v1/chat/completions"
+OWN = "TRUNKLINE_RELAY_OPERATIONS_LISTEN"
 
 
 @dataclass
@@ -58,6 +59,7 @@ async def running_relay(*routers: str, **environ: str) -> AsyncIterator[RunningR
             "TRUNKLINE_SERVICE_TOKEN": TOKEN.reveal(),
             "TRUNKLINE_RELAY_LISTEN": f"fd:{listening.fileno()}",
             "TRUNKLINE_RELAY_ROUTERS": ",".join(routers),
+            "TRUNKLINE_RELAY_OPERATIONS_FOR_CLIENTS": "true",
             "TRUNKLINE_DRAIN_TIMEOUT": "1s",
             **environ,
         },
@@ -66,17 +68,17 @@ async def running_relay(*routers: str, **environ: str) -> AsyncIterator[RunningR
     async with asyncio.TaskGroup() as tasks:
         relay = RunningRelay(f"http://127.0.0.1:{port}", port, stop, tasks.create_task(serve(settings, stop)))
         try:
-            await eventually_async(lambda: is_ready(relay))
+            await eventually_async(lambda: is_ready(relay, environ.get(OWN, "")))
             yield relay
         finally:
             stop.set()
             listening.close()
 
 
-async def is_ready(relay: RunningRelay) -> bool:
+async def is_ready(relay: RunningRelay, own: str = "") -> bool:
     """Whether the relay says that it is ready."""
     async with relay.http() as client:
-        return (await client.get("/readyz")).status_code == 200
+        return (await client.get(f"http://{own}/readyz" if own else "/readyz")).status_code == 200
 
 
 @dataclass

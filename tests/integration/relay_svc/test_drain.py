@@ -45,6 +45,7 @@ async def test_sigterm_lets_an_open_stream_end_and_then_the_process() -> None:
                 "PATH": os.defpath,
                 "TRUNKLINE_SERVICE_TOKEN": TOKEN.reveal(),
                 "TRUNKLINE_RELAY_LISTEN": address,
+                "TRUNKLINE_RELAY_OPERATIONS_FOR_CLIENTS": "true",
                 "TRUNKLINE_RELAY_ROUTERS": router.address,
             },
         )

@@ -28,6 +28,7 @@ async def test_clients_are_served_under_tls_and_no_longer_in_the_clear(tmp_path:
             "TRUNKLINE_SERVICE_TOKEN": TOKEN.reveal(),
             "TRUNKLINE_RELAY_LISTEN": f"127.0.0.1:{port}",
             "TRUNKLINE_RELAY_ROUTERS": router.address,
+            "TRUNKLINE_RELAY_OPERATIONS_FOR_CLIENTS": "true",
             "TRUNKLINE_RELAY_HTTPS_CERT": str(path),
             "TRUNKLINE_RELAY_HTTPS_KEY": str(key),
             "TRUNKLINE_DRAIN_TIMEOUT": "1s",

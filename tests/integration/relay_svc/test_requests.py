@@ -9,8 +9,9 @@ import json
 import openai
 import pytest
 
+from tests.harness.ports import free_port
 from tests.harness.waiting import eventually_async
-from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
+from tests.integration.relay_svc.conftest import CHAT, HEADERS, OWN, Bench, open_bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.upstreams import Call, answers, streams
 from trunkline.errors import (
@@ -371,3 +372,13 @@ async def test_requests_sent_ahead_are_answered_in_order(bench: Bench) -> None:
     with contextlib.suppress(ConnectionResetError):
         assert (await reader.read())[:12] in (b"", b"HTTP/1.1 200")
     writer.close()
+
+
+async def test_the_clients_address_tells_strangers_no_more_than_that_it_lives() -> None:
+    """`/metrics` and `/readyz` are the operations address's alone; to clients they are no paths of the API."""
+    own = f"127.0.0.1:{free_port()}"
+    environ = {"TRUNKLINE_RELAY_OPERATIONS_FOR_CLIENTS": "false", OWN: own}
+    async with open_bench(**environ) as bench, bench.relay.http() as client:
+        paths = ("/health", "/readyz", "/metrics")
+        assert [(await client.get(path)).status_code for path in paths] == [200, 404, 404]
+        assert [(await client.get(f"http://{own}{path}")).status_code for path in paths] == [200, 200, 200]
