@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
+from admin_svc.cursors import dict_cursor
 from admin_svc.database import Connection
 from admin_svc.records import Page
 from trunkline.errors import FieldFault, InvalidFields
@@ -81,7 +81,7 @@ class ListQuery:
         conditions = f" WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
         ordered = ", ".join(f"{column}{self._order}" for column in self._key.split(", "))
         statement = f"{self._select}{conditions} ORDER BY {ordered} LIMIT {limit + 1}"
-        cursor = connection.cursor(row_factory=dict_row)
+        cursor = dict_cursor(connection)
         await cursor.execute(sql.SQL(statement), self._values)
         items = [record(row) for row in await cursor.fetchall()]
         token = ""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from admin_svc import rows
+from admin_svc.cursors import dict_cursor
 from admin_svc.database import Connection
 from admin_svc.paging import ListQuery, Paging
 from admin_svc.records import Ability, ApiKey, Channel, ChannelKey, Group, Page, Revision, RouterLease, Sight, Token
@@ -33,7 +33,7 @@ SELECT
     (
         SELECT jsonb_agg(jsonb_build_object(
             'id', k.id, 'last_four', k.last_four, 'status', k.status, 'status_reason', k.status_reason,
-            'remark', k.remark, 'create_time', k.created_time
+            'remark', k.remark, 'create_time', greatest('0001-01-03Z', least(k.created_time, '9999-12-30Z'))
         ) ORDER BY k.id)
         FROM channel_keys AS k WHERE k.channel_id = c.id
     ) AS keys
@@ -62,7 +62,7 @@ _LEASE: Final = """
 SELECT
     r.id, r.address, r.incarnation, r.applied_revision, encode(r.applied_chain, 'hex') AS applied_chain, r.state, r.version,
     r.expire_time, r.start_time, r.expire_time > clock_timestamp() AS live,
-    extract(EPOCH FROM r.expire_time - clock_timestamp())::float8 AS lease_left
+    extract(EPOCH FROM greatest('0001-01-03Z', least(r.expire_time, '9999-12-30Z')) - clock_timestamp())::float8 AS lease_left
 FROM routers AS r
 """
 # The timeline of the log, which every promotion counts on; a standby has none of its own to tell.
@@ -191,7 +191,7 @@ async def head_and_leases(connection: Connection) -> Sight:
         FROM catalog AS h LEFT JOIN ({_LEASE}) AS l ON l.lease_left > -60
         ORDER BY l.id LIMIT 1000
     """  # noqa: S608 - constants
-    cursor = connection.cursor(row_factory=dict_row)
+    cursor = dict_cursor(connection)
     found = await (await cursor.execute(statement)).fetchall()
     first = found[0]
     leases = [rows.lease(row) for row in found if row["id"] is not None]
@@ -207,7 +207,7 @@ async def chains(connection: Connection, asked: Sequence[int]) -> dict[int, str]
 async def _one(
     connection: Connection, statement: str, wanted: tuple[Any, ...], record: Callable[[Row], T], kind: str
 ) -> T:
-    cursor = connection.cursor(row_factory=dict_row)
+    cursor = dict_cursor(connection)
     if not any(isinstance(part, str) and "\0" in part for part in wanted):
         await cursor.execute(sql.SQL(statement), wanted)
         row = await cursor.fetchone()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from admin_svc.cursors import loads
 from admin_svc.records import ApiKey, Channel, ChannelKey, Revision, RouterLease, Timeouts, Token
 
 Row = Mapping[str, Any]
@@ -30,11 +31,11 @@ def channel(row: Row) -> Channel:
         models=tuple(row["models"]),
         model_mapping=row["model_mapping"] or {},
         groups=tuple(row["groups"]),
-        tags=tuple(row["tags"]),
+        tags=_texts(row["tags"]),
         header_overrides={name: _text(value) for name, value in _object(row["header_overrides"]).items()},
         parameter_overrides=_parameters(row["parameter_overrides"]),
         provider_options={name: _text(value) for name, value in _object(row["provider_options"]).items()},
-        removed_headers=tuple(filter(None, row["removed_headers"])),
+        removed_headers=tuple(filter(None, _texts(row["removed_headers"]))),
         status_mapping=_statuses(row["status_mapping"]),
         proxy_url=row["proxy_shown"],
         **{name: row[name] for name in ("system_prompt", "system_prompt_mode", "strict", "repeat_after_timeout")},
@@ -56,9 +57,9 @@ def api_key(row: Row) -> ApiKey:
         **{name: row[name] for name in ("id", "name", "last_four", "expire_time", "status", "remark", "revision")},
         etag=_etag(row),
         group=row["group_name"],
-        fallback_groups=tuple(row["fallback_groups"]),
-        model_allow_list=tuple(row["model_allow_list"]),
-        address_allow_list=tuple(row["networks"]),
+        fallback_groups=_texts(row["fallback_groups"]),
+        model_allow_list=_texts(row["model_allow_list"]),
+        address_allow_list=_texts(row["networks"]),
         create_time=row["created_time"],
         update_time=row["updated_time"],
     )
@@ -98,12 +99,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _unquoted(value: Any) -> Any:
     """Read JSON that was written into a JSON column as a string, as other products do."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
+    return loads(value) if isinstance(value, str) else value
 
 
 def _parameters(value: Any) -> dict[str, Any] | tuple[Any, ...]:
@@ -116,8 +112,13 @@ def _statuses(value: Any) -> dict[int, int]:
     return {
         int(status): shown
         for status, shown in _object(value).items()
-        if _STATUS.fullmatch(status) and isinstance(shown, int) and abs(shown) < _FIRST_TOO_LARGE
+        if _STATUS.fullmatch(status) and type(shown) is int and abs(shown) < _FIRST_TOO_LARGE
     }
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """Take the texts of an array: one of several dimensions holds none."""
+    return tuple(value for value in values or () if isinstance(value, str))
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 The law: nothing here trusts a row further than its id, revision and content hash, and a fault names what is wrong without
 ever showing a value, since a value may be a secret. JSON that another product stored as a string within JSON is read too.
+Whatever the reading of one row raises, foreseen or not, puts that row aside: a fault of one must not stop the load of all.
 """
 
 import base64
@@ -27,7 +28,7 @@ from router_svc.snapshot import (
     Shaping,
     Timeouts,
 )
-from trunkline import parameter_overrides
+from trunkline import json_values, parameter_overrides
 from trunkline.secret import is_sealed
 
 CHANNEL_COLUMNS: Final = (
@@ -47,6 +48,8 @@ API_KEY_STATUSES: Final = frozenset({"ENABLED", "DISABLED"})
 PROMPT_MODES: Final = frozenset({"DEFAULT", "PREPEND"})
 ERROR_STATUSES: Final = range(400, 600)
 MAX_WEIGHT: Final = 1_000_000
+LONGEST: Final = 1 << 20
+"""Bytes of one value of a channel or API key: a plan must fit a message beside others; the schema refuses longer ones."""
 _HASH_BYTES: Final = 32
 
 Row = Sequence[Any]
@@ -96,9 +99,11 @@ class Reader:
         """Read a row of CHANNEL_COLUMNS; columns of JSON come as bytes."""
         try:
             return self._channel(row)
-        except _Fault as fault:
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary of one row: whatever it raises is this row's fault
             off = _is_off(CHANNEL_STATUSES, row[6])
-            return _bad("channel", row, fault, off=off)._replace(
+            return _bad("channel", row, error, off=off)._replace(
                 groups=_readable(row[17]), models=_readable_models(row[16])
             )
 
@@ -106,8 +111,10 @@ class Reader:
         """Read a row of API_KEY_COLUMNS; its time comes as seconds since the epoch, which has room for infinity."""
         try:
             return self._api_key(row)
-        except _Fault as fault:
-            bad = _bad("api_key", row, fault, off=_is_off(API_KEY_STATUSES, row[4]))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary of one row: whatever it raises is this row's fault
+            bad = _bad("api_key", row, error, off=_is_off(API_KEY_STATUSES, row[4]))
             return bad._replace(hash=row[3]) if isinstance(row[3], bytes) and len(row[3]) == _HASH_BYTES else bad
 
     def group(self, row: Row) -> Group | BadRow:
@@ -128,7 +135,7 @@ class Reader:
             status=self._share(_one_of("status", CHANNEL_STATUSES, row[6])),
             priority=_number("priority", row[7]),
             weight=_weight("weight", row[8]),
-            header_overrides=_json("header_overrides", _HEADERS, row[9]) or _NO_HEADERS,
+            header_overrides=_json("header_overrides", _HEADERS, _bounded("header_overrides", row[9])) or _NO_HEADERS,
             parameter_overrides=_parameters(row[10]),
             timeouts=self._share(_timeouts(row[11:15])),
             keys=keys,
@@ -185,8 +192,9 @@ _NO_HEADERS: Final[dict[str, str]] = {}
 _NO_UPSTREAMS: Final[dict[str, str]] = {}
 
 
-def _bad(kind: Kind, row: Row, fault: _Fault, *, off: bool) -> BadRow:
-    return BadRow(kind, row[0], row[1], row[2], str(fault), off)
+def _bad(kind: Kind, row: Row, error: Exception, *, off: bool) -> BadRow:
+    fault = str(error) if isinstance(error, _Fault) else f"cannot be read: {type(error).__name__}"
+    return BadRow(kind, row[0], row[1], row[2], fault, off)
 
 
 def _readable(names: Any) -> tuple[str, ...] | None:
@@ -199,7 +207,7 @@ def _readable(names: Any) -> tuple[str, ...] | None:
 def _readable_models(value: Any) -> tuple[str, ...] | None:
     try:
         return tuple(model for model, _ in _json("models", _MODELS, value))
-    except _Fault:
+    except (_Fault, ValueError):
         return None
 
 
@@ -208,17 +216,21 @@ def _json(column: str, decoder: "msgspec.json.Decoder[Any]", value: Any) -> Any:
         if value[:1] == b'"':  # a string that holds JSON, as other products store it
             value = msgspec.json.decode(value, type=str).strip().encode() or b"null"
         return decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError) as error:
         raise _Fault(f"{column}: {_shape_of(error)}") from None
 
 
 def _shape_of(error: Exception) -> str:
     """Say what is wrong with JSON without quoting any of it: msgspec names types and places only."""
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
     return str(error) if isinstance(error, msgspec.ValidationError) else "not JSON of the shape expected"
 
 
 def _parameters(value: Any) -> str:
-    parsed = _json("parameter_overrides", _PARAMETERS, value)
+    parsed = _json("parameter_overrides", _PARAMETERS, _bounded("parameter_overrides", value))
+    if why := json_values.fault_of(parsed):
+        raise _Fault(f"parameter_overrides: {why}")
     if isinstance(parsed, list):
         for fault in parameter_overrides.faults_of(parsed):
             raise _Fault(f"parameter_overrides: {fault}")
@@ -226,7 +238,7 @@ def _parameters(value: Any) -> str:
 
 
 def _shaping(value: Any) -> Shaping:
-    row: _ShapingRow | None = _json("shaping", _SHAPING, value)
+    row: _ShapingRow | None = _json("shaping", _SHAPING, _bounded("shaping", value))
     if row is None:
         return NO_SHAPING
     statuses: dict[int, int] = _json("status_mapping", _ERROR_STATUSES, bytes(row.status_mapping)) or {}
@@ -306,6 +318,12 @@ def _base_url(value: Any) -> str:
 def _text(column: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise _Fault(f"{column}: not text, or empty")
+    return _bounded(column, value)
+
+
+def _bounded(column: str, value: T) -> T:
+    if isinstance(value, str | bytes) and len(value) > LONGEST:
+        raise _Fault(f"{column}: is longer than {LONGEST:,}")
     return value
 
 
