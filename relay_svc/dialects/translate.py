@@ -1,6 +1,7 @@
 """Reads and writes requests and whole answers by the name of their dialect.
 
-The law: pure. Whatever the bytes, only DialectFault and CannotCarry are raised.
+The law: pure. Whatever the bytes, only DialectFault and CannotCarry are raised. What a request costs here goes by the number
+of its values, so there is a bound on that, which is looked to before any of them is made.
 """
 
 from collections.abc import Callable
@@ -33,8 +34,24 @@ def _bounded(call: Callable[[], _T]) -> _T:
         raise DialectFault("", "is nested too deeply") from None
 
 
+MOST_VALUES: Final = 1 << 16
+"""Most strings and commas between values of a request that is translated: no conversation has a tenth of them."""
+_NOT_MARKS: Final = bytes(set(range(256)) - set(b'",'))
+
+
+def _check_size(body: bytes) -> None:
+    """Count a text's values before any of them is made, by searches in C. Raises DialectFault."""
+    if body.count(b'"') + body.count(b",") <= MOST_VALUES:  # nearly always
+        return
+    marks = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_MARKS)
+    between = marks.split(b'"', 2 * MOST_VALUES)[::2]  # every other piece is outside of the strings
+    if len(between) - 1 + sum(map(len, between)) > MOST_VALUES:
+        raise DialectFault("", f"holds more than {MOST_VALUES} values, which is more than is translated")
+
+
 def read_request(dialect: Dialect, body: bytes, losses: Losses, *, model: str = "", stream: bool = False) -> Request:
     """Read a client's request; `model` and `stream` are what Gemini's path says. Raises DialectFault, CannotCarry."""
+    _check_size(body)
     if dialect is Dialect.GEMINI:
         request = _bounded(lambda: gemini_reading.read(body, model, losses, stream=stream))
     else:
