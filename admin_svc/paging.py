@@ -44,11 +44,22 @@ class Paging:
             return []
         try:
             key = json.loads(base64.urlsafe_b64decode(self.token.encode("ascii")))
-            if [type(part) for part in key] == list(kinds) and "\0" not in "".join(map(str, key)):
+            text = "".join(map(str, key)).encode()  # of half a surrogate pair it raises ValueError: no row has one
+            if (
+                isinstance(key, list)
+                and [type(part) for part in key] == list(kinds)
+                and b"\0" not in text
+                and _fits(key)
+            ):
                 return list(key)
         except (ValueError, TypeError, RecursionError):
             pass
         raise InvalidFields([FieldFault("page_token", "is not one that this list gave out")])
+
+
+def _fits(key: Sequence[Any]) -> bool:
+    """Whether the numbers of a key are numbers that Postgres compares with an id."""
+    return all(abs(part) < 1 << 63 for part in key if isinstance(part, int))
 
 
 class ListQuery:

@@ -118,7 +118,7 @@ class AdminService:
             who = rpc.caller()
             metadata = dict(context.invocation_metadata() or ())
             given = metadata.get("x-trunkline-actor")
-            actor = actor_of(given if isinstance(given, str) else "", _host(context.peer()))
+            actor = actor_of(given if isinstance(given, str) else "", rpc.peer_host(context.peer()))
             answered: Message = await self.call(method, request, Caller(who.scopes, actor, who.request_id))
             return answered
 
@@ -205,12 +205,6 @@ def actor_of(given: str, host: str) -> str:
     """Name who acts, for the audit log: as the caller says (a console names its user), and from where."""
     name = "".join(character for character in given if character.isprintable())[:_LONGEST_ACTOR].strip()
     return f"{name or 'admin'}@{host}"
-
-
-def _host(peer: str) -> str:
-    """Take the host out of gRPC's name of a peer: `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711`."""
-    kind, _, rest = peer.partition(":")
-    return rest.rpartition(":")[0].replace("%5B", "[").replace("%5D", "]") if kind.startswith("ip") else kind
 
 
 def _asked(request: Any) -> tuple[str, WaitMode, float]:

@@ -6,7 +6,8 @@
     ├── ModelUnknown · ModelNotInGroup                                     NOT_FOUND
     ├── NoChannel · LostBranch                                             FAILED_PRECONDITION
     ├── Unverified · NotReady · Stale                                      UNAVAILABLE, retryable
-    ├── TokenInvalid · ScopeMissing · DeadlineMissing · InvalidFields      the caller's fault
+    ├── TokenInvalid · TooManyWrongTokens · ScopeMissing                   the caller's fault
+    ├── DeadlineMissing · InvalidFields                                    the caller's fault
     ├── Draining · Overloaded · InternalFault                              the service's own
     ├── NotFound · AlreadyExists · EtagMismatch · GroupInUse
     ├── MassChangeRefused · RequestIdReused · SecretAlreadyShown           the admin's
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     LOST_BRANCH = "LOST_BRANCH"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - a reason's name, not a token
     SCOPE_MISSING = "SCOPE_MISSING"
+    TOO_MANY_WRONG_TOKENS = "TOO_MANY_WRONG_TOKENS"
     DEADLINE_MISSING = "DEADLINE_MISSING"
     INVALID_FIELDS = "INVALID_FIELDS"
     DRAINING = "DRAINING"
@@ -222,6 +224,14 @@ class TokenInvalid(Refused):
 
     reason, code = Reason.TOKEN_INVALID, Code.UNAUTHENTICATED
     template = "a bearer token that this service knows is needed"
+
+
+class TooManyWrongTokens(Refused):
+    """Somebody at this address guesses tokens; a right one is never told this."""
+
+    reason, code = Reason.TOO_MANY_WRONG_TOKENS, Code.RESOURCE_EXHAUSTED
+    template = "too many wrong tokens from this address: try again in {seconds} s"
+    retry_delay = 6.0  # at the rate at which wrong tokens are answered
 
 
 class ScopeMissing(Refused):

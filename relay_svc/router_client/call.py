@@ -72,7 +72,7 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
         async with asyncio.timeout(CONNECT_LIMIT):
             await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
     except PlaintextDialError as fault:
-        raise CallEnded(str(fault)) from None
+        raise CallEnded(f"not connected: {fault}") from None
     except (OSError, ValueError, h2.exceptions.H2Error) as fault:
         # Only the system's own words are quoted: the others may hold what could not be written, the token.
         said = str(fault) if isinstance(fault, OSError) else ""

@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from trunkline import auth
 from trunkline.rpc.gate import Gate
+from trunkline.rpc.standard import Health, serve_reflection
 from trunkline.service_settings import Tls
 from trunkline.settings import Listen
 
@@ -19,7 +20,8 @@ _SERVER_OPTIONS: Final = (
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.max_receive_message_length", 8 << 20),
+    # Before a caller is known, this much is held for it: an admin's largest request, or 1,024 picks of 4 KB.
+    ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
 )
 
@@ -41,7 +43,7 @@ class Server:
         self._listen, self._tls = listen, tls
         every = (*_SERVER_OPTIONS, ("grpc.so_reuseport", int(reserved)), *options)
         self.grpc = grpc.aio.server(interceptors=[Gate(tokens, scopes)], options=every)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self._services = sorted({method.split("/")[1] for method in scopes})
         self.address = ""
 
@@ -52,7 +54,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         channelz.add_channelz_servicer(self.grpc)
         names = [health.SERVICE_NAME, "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME, *self._services]
-        reflection.enable_server_reflection(names, self.grpc)
+        serve_reflection(self.grpc, names)
         try:
             port = self._bind()
         except RuntimeError as error:

@@ -62,6 +62,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """More work is waiting than the service's bound allows: retry. RESOURCE_EXHAUSTED with RetryInfo."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 46
     """An unforeseen fault, logged under the request id. INTERNAL."""
+    ERROR_REASON_TOO_MANY_WRONG_TOKENS: _ErrorReason.ValueType  # 47
+    """Too many wrong tokens came from this address: wait. A right one is never told this. RESOURCE_EXHAUSTED with RetryInfo."""
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 60
     """What the request names does not exist. NOT_FOUND."""
     ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 61
@@ -128,6 +130,8 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 45
 """More work is waiting than the service's bound allows: retry. RESOURCE_EXHAUSTED with RetryInfo."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 46
 """An unforeseen fault, logged under the request id. INTERNAL."""
+ERROR_REASON_TOO_MANY_WRONG_TOKENS: ErrorReason.ValueType  # 47
+"""Too many wrong tokens came from this address: wait. A right one is never told this. RESOURCE_EXHAUSTED with RetryInfo."""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 60
 """What the request names does not exist. NOT_FOUND."""
 ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 61

@@ -5,10 +5,12 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from trunkline import auth, errors, rpc
+from trunkline.guess_brake import MOST_WRONG
 from trunkline.secret import Secret
 from trunkline.settings import Listen
 from trunkline.v1 import router_pb2, router_pb2_grpc
@@ -182,3 +184,124 @@ async def test_a_port_in_use_is_an_os_error_that_names_it(server: rpc.Server) ->
     second = rpc.Server(Listen.parse(server.address), auth.TokenTable({}), SCOPES)
     with pytest.raises(OSError, match=server.address):
         await second.start()
+
+
+NONSENSE = [b"\xff" * 8, b"\x0a\x05ab", b"\x0a\x04\x12\x02\xff\xfe"]
+"""No protobuf, a part that is cut off, text that is no UTF-8."""
+
+
+def raw(dialled: rpc.Dialled, method: str, *, streams: bool) -> Any:
+    """A method called with bytes for messages."""
+    shape = dialled.channel.stream_stream if streams else dialled.channel.unary_unary
+    return shape(method, request_serializer=bytes, response_deserializer=bytes)
+
+
+@pytest.mark.parametrize("message", NONSENSE)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    ("method", "streams"),
+    [("PickChannel", False), ("PickChannels", True)],
+)
+async def test_what_is_no_message_is_read_for_known_callers_alone_and_is_their_fault(
+    dialled: rpc.Dialled, caplog: pytest.LogCaptureFixture, message: bytes, known: bool, method: str, streams: bool
+) -> None:
+    """A typed refusal and no trace of a stack: the token first, then the message."""
+    metadata = dialled.metadata if known else (("authorization", "Bearer nobody"),)
+    call = raw(dialled, SERVICE + method, streams=streams)
+    if streams:
+        stream = call(metadata=metadata, timeout=5)
+        await stream.write(message)
+        read = await refusal(stream.read())
+    else:
+        read = await refusal(call(message, metadata=metadata, timeout=5))
+    assert read.reason == (errors.Reason.INVALID_FIELDS if known else errors.Reason.TOKEN_INVALID)
+    assert not any(record.exc_info for record in caplog.records)
+    assert "Traceback" not in caplog.text
+
+
+OPEN_METHODS = [
+    ("/grpc.health.v1.Health/Check", False),
+    ("/grpc.health.v1.Health/List", False),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", True),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", True),
+]
+
+
+@pytest.mark.parametrize(("method", "streams"), OPEN_METHODS)
+async def test_nonsense_to_an_open_method_is_a_refusal_without_a_trace(
+    dialled: rpc.Dialled, caplog: pytest.LogCaptureFixture, method: str, streams: bool
+) -> None:
+    """Anybody may send it, so it must not fill the log."""
+    call = raw(dialled, method, streams=streams)
+    if streams:
+        stream = call(timeout=5)
+        await stream.write(NONSENSE[0])
+        read = await refusal(stream.read())
+    else:
+        read = await refusal(call(NONSENSE[0], timeout=5))
+    assert read.reason == errors.Reason.INVALID_FIELDS
+    assert "Traceback" not in caplog.text
+
+
+async def test_health_can_be_listed(dialled: rpc.Dialled) -> None:
+    """Every service's at once."""
+    health: Any = health_pb2_grpc.HealthStub(dialled.channel)
+    listed = await health.List(cast("Any", health_pb2).HealthListRequest(), timeout=5)
+    serving = health_pb2.HealthCheckResponse.SERVING
+    assert {name: entry.status for name, entry in listed.statuses.items()} == {
+        "": serving,
+        "trunkline.v1.RouterService": serving,
+    }
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("trunkline.v1.RouterService", "trunkline/v1/router.proto"),
+        ("trunkline.v1.RouterService.PickChannel", "trunkline/v1/router.proto"),
+        ("trunkline.v1.PickChannelRequest", "trunkline/v1/router.proto"),
+        ("trunkline.v1.RouterService.Nothing", ""),
+        ("Nothing", ""),
+        ("", ""),
+    ],
+)
+async def test_reflection_finds_methods_in_both_versions(
+    dialled: rpc.Dialled, version: str, symbol: str, file: str
+) -> None:
+    """As grpcurl and ghz ask for them."""
+    method: Any = dialled.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    stream = method(timeout=5)
+    await stream.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol))
+    answer = await stream.read()
+    stream.cancel()
+    files = answer.file_descriptor_response.file_descriptor_proto
+    names = [descriptor_pb2.FileDescriptorProto.FromString(written).name for written in files]
+    assert (file in names) if file else answer.error_response.error_code == errors.Code.NOT_FOUND
+
+
+async def test_whoever_guesses_tokens_is_told_to_wait_and_a_right_token_is_not(dialled: rpc.Dialled) -> None:
+    """From one address, over unary calls and streams together; a call without a token is no guess."""
+    stub = stub_of(dialled)
+    reasons = []
+    for number in range(MOST_WRONG + 5):
+        wrong = (("authorization", f"Bearer guess-{number}"),)
+        call = stub.PickChannel(picking("m"), metadata=wrong, timeout=5)
+        reasons.append((await refusal(call)).reason)
+    assert reasons[0] == errors.Reason.TOKEN_INVALID
+    assert reasons[-1] == errors.Reason.TOO_MANY_WRONG_TOKENS
+    stream = stub.PickChannels(metadata=(("authorization", "Bearer guess"),), timeout=5)
+    assert (await refusal(stream.read())).reason == errors.Reason.TOO_MANY_WRONG_TOKENS
+    assert (await refusal(stub.PickChannel(picking("m"), timeout=5))).reason == errors.Reason.TOKEN_INVALID
+    right = stub.PickChannel(picking("m"), metadata=dialled.metadata, timeout=5)
+    assert (await refusal(right)).reason == errors.Reason.NO_CHANNEL
+
+
+async def test_a_message_larger_than_any_of_ours_is_not_taken(dialled: rpc.Dialled) -> None:
+    """Whoever sends it: it is refused before it is held."""
+    call = raw(dialled, SERVICE + "PickChannel", streams=False)(bytes(5 << 20), metadata=dialled.metadata, timeout=10)
+    assert (await refusal(call)).code == errors.Code.RESOURCE_EXHAUSTED
