@@ -9,7 +9,7 @@ import gc
 import sys
 import time
 
-from relay_svc import tally
+from relay_svc import metrics, tally
 from relay_svc.admission import Admission
 from relay_svc.app import Door, Relay
 from relay_svc.asking_on import AskingOn
@@ -30,7 +30,7 @@ from relay_svc.upstream import Upstream
 from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
 from relay_svc.upstream_proxies import ThroughProxies
-from trunkline import telemetry
+from trunkline import loop_lag, telemetry
 from trunkline.http_connection import BoundedConnection
 from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
@@ -89,10 +89,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             tasks.create_task(own.serve(over), name="operations")
         following = tasks.create_task(routers.run(on_change), name="routers")
         draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
+        watching = tasks.create_task(loop_lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
         settling = tasks.create_task(tally.keep_settled(), name="metrics")
         await server.serve(stop)
         draining.cancel()
         settling.cancel()
+        watching.cancel()
         await routers.flush(_FLUSH)
         following.cancel()
         over.set()

@@ -105,6 +105,8 @@ class Exchange(ClientRequest):
 
         Framing is made here, from `content-length` where it is given.
         """
+        if status in _NO_BODY:  # RFC 9110, 8.6 and 15.4.5: no length that a reader may wait for
+            headers = [header for header in headers if header[0] != b"content-length"]
         lines = [b": ".join(header) for header in headers]
         lines += self._framing(status, headers)
         fields = b"\r\n".join((*lines, b"\r\n"))
@@ -150,7 +152,9 @@ class Exchange(ClientRequest):
         if self._connection.flow.write_paused:
             await self.drained()
         if self._left is not None and self._left != len(data):
-            raise ValueError("an answer that is not as long as its content-length")
+            if self.status not in _NO_BODY:
+                raise ValueError("an answer that is not as long as its content-length")
+            data = b""
         self.put(data, last=True)
         self.response_complete = True
         if not self.keep_alive:
@@ -175,7 +179,9 @@ class Exchange(ClientRequest):
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
-                raise ValueError("an answer longer than its content-length")
+                if self.status not in _NO_BODY:
+                    raise ValueError("an answer longer than its content-length")
+                data, self._left = b"", 0
         self.sent += len(data)
         head, self._unsent = self._unsent, b""
         if self._chunked and data:

@@ -57,10 +57,13 @@ class RelayConnection(BoundedConnection):
             self.to_asgi()
             return
         before, parser = self.cycle, self.parser
+        takes_chunks = parser.get_http_version() != "1.0"
+        if not takes_chunks:  # such a client knows no `100 Continue`: RFC 9110, 10.1.1
+            self.headers = [header for header in self.headers if header[0] != b"expect"]
         self.cycle = exchange = Exchange(
             self, parser.get_method().decode("ascii"), path, self.headers, raw_path=raw_path, query=query
         )
-        exchange.takes_chunks = parser.get_http_version() != "1.0"
+        exchange.takes_chunks = takes_chunks
         exchange.keep_alive = not self._last
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, self.app)

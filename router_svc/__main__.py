@@ -5,7 +5,7 @@ import importlib.metadata
 import sys
 import uuid
 
-from router_svc import lag, metrics, wire
+from router_svc import metrics, wire
 from router_svc.cache import Cache, Presence
 from router_svc.desk import Desk
 from router_svc.direct import Direct
@@ -15,6 +15,7 @@ from router_svc.lease import Identity
 from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
+from trunkline import loop_lag
 from trunkline.database import with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.rpc import Server
@@ -83,7 +84,7 @@ class Router:
             tasks.create_task(self.scrub.run(followed), name="scrub")
             if self.keeper is not None:
                 tasks.create_task(self.keeper.run(followed), name="keeper")
-            watching = tasks.create_task(lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
+            watching = tasks.create_task(loop_lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
             getting_ready = tasks.create_task(self._get_ready(), name="readiness")
             await stop.wait()
             getting_ready.cancel()

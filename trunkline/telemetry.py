@@ -10,6 +10,7 @@ event loop (5 µs a line where structlog takes 50). A process killed by SIGKILL 
 import asyncio
 import atexit
 import logging
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -46,8 +47,11 @@ def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") 
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
+    last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _named(service)]
+    if form == "text":
+        last.append(_printable)
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, _named(service), renderer],
+        processors=[*shared, *last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
@@ -58,8 +62,7 @@ def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") 
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _named(service),
+                *last,
                 renderer,
             ],
         )
@@ -73,6 +76,28 @@ def _named(service: str) -> structlog.typing.Processor:
         return event
 
     return add_service
+
+
+_CONTROLS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that a terminal acts on instead of showing them: C0, DEL, C1, ends of lines, directions; and halves of pairs."""
+_OF_LINES: Final = frozenset({"exception", "stack"})
+"""Facts that are several lines, each of our own making up to the message in it."""
+
+
+def printable(text: str) -> str:
+    """Text in which no character makes a terminal do anything."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what strangers may have put into a line for people; other values than text are shown by `repr`."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if name in _OF_LINES else [value]
+            event[name] = "\n".join(map(printable, lines))
+    return event
 
 
 def get_logger() -> Logger:

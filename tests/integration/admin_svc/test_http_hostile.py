@@ -129,6 +129,8 @@ async def test_a_body_past_the_bound_is_answered_413(admin: Admin) -> None:
         ("GET", "/api/v1/abilities?group=%00", 200),
         ("GET", "/api/v1/channels?page_token=W251bGxd", 400),
         ("GET", "/api/v1/groups?page_token=WyJcdTAwMDAiXQ==", 400),
+        ("GET", "/api/v1/groups?page_token=WyJcdWQ4MDAiXQ==", 400),
+        ("GET", "/api/v1/groups?page_token=%ED%A0%80", 400),
         ("GET", "/api/v1/channels?page_size=-1", 400),
         ("PATCH", "/api/v1/channels/1", 400),
         ("POST", "/api/v1/channels?wait=SOME", 400),

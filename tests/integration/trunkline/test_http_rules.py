@@ -16,7 +16,7 @@ from relay_svc.exchange import Exchange
 from relay_svc.http_protocol import RelayConnection
 from relay_svc.settings import Settings as RelaySettings
 from router_svc.settings import Settings as RouterSettings
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import eventually_async, turns
 from trunkline import descriptors
 from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.http_connection import BoundedConnection
@@ -32,7 +32,13 @@ NEXT = GET + b"connection: close\r\n\r\n"
 
 async def _serve(exchange: Exchange) -> None:
     body = b"" if exchange.header(b"x-unread") else await exchange.body(1000, 5)
-    await exchange.answer(200, [(b"x-path", exchange.raw_path)], body)
+    status = int(exchange.header(b"x-status") or 200)
+    if exchange.header(b"x-parts"):
+        exchange.start(status, [(b"content-length", b"2")])
+        await exchange.write(b"a")
+        await exchange.finish(b"b")
+    else:
+        await exchange.answer(status, [(b"x-path", exchange.raw_path)], body or b"body")
 
 
 KINDS: dict[str, Callable[[HttpBounds], type[BoundedConnection]]] = {
@@ -170,7 +176,7 @@ async def test_the_preface_of_http2_is_answered_in_words_wherever_it_is_cut() ->
             reader, writer = await server.connect()
             writer.write(preface[:cut])
             await writer.drain()
-            await asyncio.sleep(0)
+            await turns()
             writer.write(preface[cut:])
             async with asyncio.timeout(20):
                 came = await reader.read()
@@ -191,7 +197,25 @@ async def test_leave_to_send_a_body_is_given_only_to_who_can_read_it() -> None:
         writer.write(b"a")
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         writer.close()
-        assert (await server.answers(expecting % 0, b"a"))[0] == [200]
+        reader, writer = await server.connect()
+        writer.write(expecting % 0)
+        await turns(50)
+        writer.write(b"a")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("parts", [b"", b"x-parts: 1\r\n"], ids=["at once", "in parts"])
+async def test_a_status_without_a_body_has_neither_body_nor_length(status: int, parts: bytes) -> None:
+    """Whatever was to be sent with it; the next response is where a reader looks for it."""
+    async with serving("relay") as server:
+        found, came = await server.answers(GET + b"x-status: %d\r\n" % status + parts + b"\r\n" + NEXT)
+        assert found == [status, 200]
+        first, _, second = came.partition(b"\r\n\r\n")
+        assert b"content-length" not in first
+        assert b"transfer-encoding" not in first
+        assert second.startswith(b"HTTP/1.1 200 ")
 
 
 # ---------------------------------------------------------------- bounds
@@ -238,8 +262,7 @@ async def test_every_server_keeps_every_bound(kind: str, name: str) -> None:
         reader, writer = await server.connect()
         for part in parts:  # each read by itself, where the event loop will
             writer.write(part)
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await turns(20)
         came = b""
         async with asyncio.timeout(20):
             with contextlib.suppress(ConnectionError):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.harness.fuzz import examples
 from trunkline import telemetry
 
 
@@ -82,3 +86,44 @@ async def test_the_lines_of_a_turn_are_written_at_its_end(capsys: pytest.Capture
     assert not lines(capsys)
     await asyncio.sleep(0)
     assert [line["number"] for line in lines(capsys)] == [0, 1, 2]
+
+
+@given(st.text())
+@examples(300)
+def test_no_text_in_a_line_for_people_makes_a_terminal_act(text: str) -> None:
+    """No control of C0 or C1, none of direction, no half of a pair; what can be shown is shown as it is."""
+    shown = telemetry.printable(text)
+    assert not any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in shown)
+    assert not any(unicodedata.bidirectional(each) in DIRECTIONS for each in shown)
+    assert telemetry.printable(shown) == shown
+    shown.encode()
+
+
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def _fails() -> None:
+    raise ValueError(TRICKS)
+
+
+TRICKS = "\x1b[31m\x9b2J\r\n\x07\u202e\u2028\ud800\x7f"
+
+
+def test_what_a_stranger_sent_is_escaped_wherever_it_stands_in_a_line_for_people(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In the event, in a fact, within a list, in the message of an exception, and in a line of a library's."""
+    telemetry.configure("relay", "info", "text")
+    log = telemetry.get_logger()
+    event = "path " + TRICKS
+    log.info(event, path=TRICKS, channels=[TRICKS])
+    telemetry.tell("info", "[Distributor] served", {"path": TRICKS})
+    try:
+        _fails()
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("a library").warning("said %s", TRICKS)
+    written = capsys.readouterr().err
+    assert written.count("\\x9b2J") >= 6
+    assert not (set(TRICKS) - set("[31m2J\n")) & set(written)
+    assert "Traceback (most recent call last):\n" in written

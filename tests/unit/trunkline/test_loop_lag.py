@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from router_svc.lag import watch
+from trunkline.loop_lag import watch
 
 
 async def test_a_loop_that_was_held_up_is_seen_to_be_late() -> None:
