@@ -33,6 +33,7 @@ from relay_svc.shaping import ShapingFault, overrides_of, shape, upstream_header
 from relay_svc.upstream import UpstreamRequest
 from relay_svc.usage_asked import ask_for_usage
 from trunkline.parameter_overrides import Overrides
+from trunkline.providers import FORWARD_HEADERS
 
 _JSON: Final = (b"content-type", b"application/json")
 _CHATTY: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
@@ -53,6 +54,8 @@ class Way:
     plain: bool
     """Whether nothing of the body changes but its model, and the question for usage."""
     asks_usage: bool
+    sent_up: headers.Names | None
+    """Which of the client's headers go up, where the channel lets more through than others."""
 
 
 class Outbound(msgspec.Struct, frozen=True):
@@ -127,7 +130,8 @@ def _way(candidate: Candidate, inbound: Inbound) -> Way | NotOffered | Unusable:
         and vendor.developer_role
     )
     asks = call.events and call.operation in _CHATTY and vendor.stream_options and call.adapter is Adapter.NONE
-    return Way(call, target, overrides, fault, translates, plain, asks)
+    sent_up = headers.names_up(shaping.provider_options.get(FORWARD_HEADERS, ""))
+    return Way(call, target, overrides, fault, translates, plain, asks, sent_up)
 
 
 def outbound(candidate: Candidate, inbound: Inbound, around: Around) -> Outbound | Passed:
@@ -190,13 +194,15 @@ def _request(candidate: Candidate, around: Around, way: Way, body: bytes, *, ane
     call, shaping = way.call, candidate.shaping
     if anew or call.defaults or shaping.removed_headers:
         sent = upstream_headers(
-            around.headers, around.request_id, call, candidate.header_overrides, shaping.removed_headers
+            around.headers, around.request_id, call, candidate.header_overrides, shaping.removed_headers, way.sent_up
         )
         if anew:
             sent = [pair for pair in sent if pair[0] != b"content-type"]
             sent.append(_JSON)
     else:
-        sent = headers.with_own(around.headers, around.request_id, call.credentials, candidate.header_overrides)
+        sent = headers.with_own(
+            around.headers, around.request_id, call.credentials, candidate.header_overrides, way.sent_up
+        )
     return UpstreamRequest(call.url, sent, body, candidate.limits.over(around.limits), shaping.proxy)
 
 

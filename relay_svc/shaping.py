@@ -166,6 +166,7 @@ def upstream_headers(
     call: Call,
     overrides: Mapping[str, str],
     removed: frozenset[str] = frozenset(),
+    sent_up: crossing.Names | None = None,
 ) -> Headers:
     """Give the headers of an upstream request: the client's, the call's over them, the channel's over all."""
     mine = _OWN_WORDS.get(call.format)
@@ -175,7 +176,7 @@ def upstream_headers(
     own = [*call.credentials, *(pair for pair in call.defaults if pair[0] not in given)]
     return [
         pair
-        for pair in crossing.with_own(passed, request_id, own, overrides)
+        for pair in crossing.with_own(passed, request_id, own, overrides, sent_up)
         if pair[0].decode("latin-1") not in removed
     ]
 

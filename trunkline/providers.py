@@ -36,6 +36,15 @@ class Provider(Struct, frozen=True):
 # Values go into URLs and headers: none may hold what either could not carry.
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _DIGITS: Final = r"[0-9]{1,32}"
+FORWARD_HEADERS: Final = "forward_headers"
+COMMON_OPTIONS: Final = (
+    Option(
+        FORWARD_HEADERS,
+        r"[A-Za-z0-9_-]+( *, *[A-Za-z0-9_-]+)*",
+        "names, separated by commas, what of a client's headers goes up beside those that always do",
+    ),
+)
+"""Options of every provider."""
 _API: Final = Option(
     "api",
     r"chat|responses",
@@ -141,8 +150,8 @@ def option_faults(name: str, options: Mapping[str, str]) -> Iterator[tuple[str, 
     provider = PROVIDERS.get(name)
     if provider is None:
         return
-    declared = {option.name: option for option in provider.options}
-    for option in provider.options:
+    declared = {option.name: option for option in (*provider.options, *COMMON_OPTIONS)}
+    for option in declared.values():
         value = options.get(option.name)
         if value is None and option.required:
             yield option.name, f"must be given for {name}: it {option.sentence}"

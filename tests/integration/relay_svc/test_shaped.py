@@ -133,9 +133,12 @@ async def test_headers_are_taken_away_and_put_in_place_of_the_callers(bench: Ben
         answers(),
         removed_headers=["user-agent", "x-secret", "x-both"],
         header_overrides={"X-Team": "channel", "X-Both": "channel"},
+        provider_options={"forward_headers": "x-secret, X-Kept, cookie"},
     )
-    await bench.chat(headers={"x-secret": "1", "x-team": "caller", "x-kept": "yes", "user-agent": "sdk/1"})
+    headers = {"x-secret": "1", "x-team": "caller", "x-kept": "yes", "user-agent": "sdk/1", "cookie": "a=b"}
+    await bench.chat(headers=headers | {"x-user": "somebody"})
     (call,) = upstream.calls
+    assert not {"cookie", "x-user"} & call.headers.keys()
     assert {"user-agent", "x-secret", "x-both"} & call.headers.keys() == set()
     assert (call.headers["x-team"], call.headers["x-kept"]) == ("channel", "yes")
     assert call.headers["authorization"] == "Bearer sk-channel-1"

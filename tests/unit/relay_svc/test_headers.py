@@ -1,6 +1,10 @@
 """Which headers cross the relay."""
 
-from relay_svc.headers import to_client, with_own
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_svc.headers import names_up, to_client, with_own
 
 CLIENT = [
     (b"host", b"relay"),
@@ -81,14 +85,76 @@ def test_nothing_of_the_account_or_the_connection_comes_down() -> None:
 
 
 def test_credentials_of_a_providers_own_take_the_place_of_the_clients() -> None:
-    """Under whatever name: here one that would cross otherwise."""
-    sent = with_own([(b"X-Token", b"theirs"), (b"x-tag", b"1")], "r", [(b"x-token", b"ours")], {})
-    assert [pair for pair in sent if pair[0] in (b"x-token", b"x-tag")] == [(b"x-tag", b"1"), (b"x-token", b"ours")]
+    """Under whatever name: here one that a channel lets through."""
+    client = [(b"X-Token", b"theirs"), (b"x-tag", b"1"), (b"user-agent", b"sdk")]
+    sent = with_own(client, "r", [(b"x-token", b"ours")], {}, names_up("X-Token , x-tag"))
+    assert sent[:2] == [(b"x-tag", b"1"), (b"user-agent", b"sdk")]
+    assert [value for name, value in sent if name == b"x-token"] == [b"ours"]
 
 
 def test_names_past_those_remembered_cross_or_end_as_any_other() -> None:
     """Clients can make up no end of names, long ones too."""
-    made_up = [(b"x-made-up-%d" % number, b"1") for number in range(3000)]
-    long = b"X-Long-" + b"a" * 100
-    sent = with_own([*made_up, (long, b"1"), (b"X-Trunkline-" + long, b"1"), (b"Cookie", b"1")], "r", [], {})
+    made_up = [(b"anthropic-made-up-%d" % number, b"1") for number in range(3000)]
+    long = b"OpenAI-Long-" + b"a" * 100
+    sent = with_own([*made_up, (long, b"1"), (b"X-" + long, b"1"), (b"Cookie", b"1")], "r", [], {})
     assert sent[:-2] == [*made_up, (long.lower(), b"1")]
+
+
+GATEWAYS = """
+    x-forwarded-for x-forwarded-user x-forwarded-email forwarded via x-real-ip true-client-ip x-client-ip
+    x-envoy-external-address cf-connecting-ip cf-access-jwt-assertion cf-access-authenticated-user-email
+    cf-aig-authorization fly-client-ip x-amzn-oidc-data x-amzn-oidc-identity x-amz-security-token
+    x-goog-iap-jwt-assertion x-goog-authenticated-user-email x-goog-user-project x-ms-client-principal
+    x-auth-request-email x-auth-request-access-token x-user-id remote-user x-portkey-api-key x-portkey-config
+    x-portkey-virtual-key helicone-auth helicone-user-id x-litellm-api-key x-bt-parent langfuse-trace-id
+    http-referer x-title origin referer sec-fetch-site x-csrf-token x-vercel-ip-city x-original-url
+    x-http-method-override x-rewrite-url x-host x-trunkline-strict chatgpt-account-id baggage
+"""
+CREDENTIALS = (
+    "authorization proxy-authorization x-api-key api-key x-goog-api-key cookie openai-organization openai-project"
+)
+OWN = """
+    accept accept-language content-type user-agent idempotency-key traceparent tracestate openai-beta anthropic-version
+    anthropic-beta anthropic-dangerous-direct-browser-access x-stainless-lang x-stainless-retry-count x-goog-api-client x-app
+    x-client-request-id originator
+"""
+
+
+@pytest.mark.parametrize("name", [*GATEWAYS.split(), *CREDENTIALS.split()])
+def test_who_a_client_is_never_goes_up_unless_a_channel_says_so(name: str) -> None:
+    """Whoever put it there; credentials do not even then."""
+    client = [(name.encode(), b"secret"), (name.title().encode(), b"secret")]
+    assert not any(value == b"secret" for _, value in with_own(client, "r", [], {}))
+    let_through = with_own(client, "r", [], {}, names_up(name))
+    assert any(value == b"secret" for _, value in let_through) is (name in GATEWAYS.split())
+
+
+@pytest.mark.parametrize("name", OWN.split())
+def test_what_a_client_says_of_its_request_goes_up(name: str) -> None:
+    """The APIs' own headers, their SDKs', and traces."""
+    assert (name.encode(), b"x") in with_own([(name.title().encode(), b"x")], "r", [], {})
+
+
+@given(st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz-"), min_size=1))
+def test_a_name_that_nobody_knows_does_not_go_up(name: str) -> None:
+    """It is an allow-list."""
+    known = name in OWN.split() or name == "x-goog-request-params"
+    known = known or name.startswith(("openai-", "anthropic-", "x-stainless-"))
+    assert known or (name.encode(), b"secret") not in with_own([(name.encode(), b"secret")], "r", [], {})
+
+
+STEERING = """
+    x-accel-redirect x-accel-buffering x-accel-expires x-sendfile x-sendfile-type x-lighttpd-send-file x-reproxy-url
+    x-litespeed-cache-control surrogate-control cdn-cache-control set-cookie set-cookie2 clear-site-data refresh location
+    content-location link alt-svc strict-transport-security public-key-pins content-security-policy service-worker-allowed
+    access-control-allow-origin access-control-allow-credentials cross-origin-opener-policy permissions-policy sourcemap
+    www-authenticate proxy-authenticate proxy-status server-timing timing-allow-origin nel report-to reporting-endpoints
+    authorization x-api-key api-key x-goog-api-key cookie request-id x-request-id server via x-powered-by
+"""
+
+
+@pytest.mark.parametrize("name", STEERING.split())
+def test_nothing_that_steers_a_browser_or_a_proxy_comes_down(name: str) -> None:
+    """Nor what belongs to the account; limits of rates do, and what is the provider's own."""
+    limits = (b"x-ratelimit-remaining-requests", b"1")
+    assert to_client([(name.title().encode(), b"x"), limits]) == [limits]
