@@ -3,12 +3,16 @@
 The law: it answers each body by one message, and writes nothing else anywhere.
 """
 
+import os
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import msgspec
 
 from relay_svc.payload import PayloadFault, parse
+
+_GIVES_WAY: Final = 10
+"""Of Unix's niceness: on a machine without a core to spare, large bodies wait for small ones."""
 
 
 class Found(msgspec.Struct, frozen=True, tag=True):
@@ -27,7 +31,8 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends, behind whatever serves small bodies."""
+    os.nice(_GIVES_WAY)
     serve(sys.stdin.buffer, sys.stdout.buffer)
 
 
