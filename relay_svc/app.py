@@ -72,9 +72,11 @@ class Relay:
             noted.outcome = record.CLIENT_STALLED
             exchange.break_off(abort=True)
         except HttpRefusal as refusal:
+            noted.anonymous = noted.plan is None
             await self._refuse(exchange, noted, refusal, found)
         except NoPlan as refused:
             said = errors.of_pick(refused)
+            noted.anonymous = said.status == 401  # noqa: PLR2004 - HTTP
             if said.status == 500:  # noqa: PLR2004 - HTTP
                 log.warning("a router refused", request_id=noted.request_id, fault=str(refused))
             await self._refuse(exchange, noted, said, found)

@@ -29,6 +29,7 @@ from relay_svc.refusals import PassedOver
 from relay_svc.retry_after import retry_after
 from relay_svc.retry_budget import Cut, FailedPair, RetryBudgets
 from relay_svc.upstream import (
+    NoDescriptor,
     Upstream,
     UpstreamAnswer,
     UpstreamFailure,
@@ -168,6 +169,9 @@ class Walk:
                 failure, said = _refused(attempt, begun)
             else:
                 failure, said = await self._error(attempt, out, answer)
+        except NoDescriptor:  # our own want, and no upstream's failure
+            attempt.end(self._routers, Result.ABANDONED)
+            raise errors.out_of_descriptors() from None
         except UpstreamFailure as error:
             failure = failure_of(error)
             attempt.end(self._routers, RESULTS[failure.kind])

@@ -126,6 +126,11 @@ def overloaded(what: str) -> HttpRefusal:
     return HttpRefusal(503, Reason.OVERLOADED, f"too many {what}: try again", retry=True)
 
 
+def out_of_descriptors() -> HttpRefusal:
+    """The process has no file descriptor left for a connection to an upstream."""
+    return HttpRefusal(503, "OUT_OF_DESCRIPTORS", "the relay has run out of file descriptors: try again", retry=True)
+
+
 def routers_unreachable() -> HttpRefusal:
     """No router answered in time."""
     return HttpRefusal(503, "ROUTER_UNREACHABLE", "no router answered in time: try again", retry=True)

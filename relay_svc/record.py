@@ -9,6 +9,7 @@ import msgspec
 
 from relay_svc import metrics
 from relay_svc.errors import Headers, HttpRefusal
+from relay_svc.line_budget import LineBudget
 from relay_svc.plan import NO_USAGE, Candidate, Outcome, Plan, Result, Routers, Usage
 from trunkline.telemetry import DISTRIBUTOR, tell
 
@@ -22,6 +23,9 @@ ABANDONED = "abandoned"
 FAILED = "failed"
 
 now = time.perf_counter
+
+_anonymous = LineBudget()
+"""Of the whole process."""
 
 
 class Record(msgspec.Struct):
@@ -52,6 +56,8 @@ class Record(msgspec.Struct):
     outcome: str = ABANDONED
     """What is told unless something better is known."""
     reason: str = ""
+    anonymous: bool = False
+    """Whether it was refused before anybody had said who asks: such lines have a budget."""
     usage: Usage = NO_USAGE
 
     def begin_answer(self) -> float:
@@ -95,6 +101,9 @@ class Record(msgspec.Struct):
         self._log(end, status, sent)
 
     def _log(self, end: float, status: int, sent: int) -> None:
+        untold = _anonymous.take(end) if self.anonymous else 0
+        if untold is None:
+            return
         facts: dict[str, object] = {
             "request_id": self.request_id,
             "path": self.path,
@@ -107,6 +116,8 @@ class Record(msgspec.Struct):
         }
         if self.reason:
             facts["reason"] = self.reason
+        if untold:
+            facts["refused_unlogged"] = untold
         if self.model:
             facts["model"], facts["stream"] = self.model[:256], self.stream
         if self.first_byte:

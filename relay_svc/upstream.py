@@ -2,6 +2,7 @@
 
     UpstreamFailure
     ├── ConnectFailed     no connection: refused, unreachable, no such host, TLS, or none free here
+    ├── NoDescriptor      no connection, since this process has no file descriptor left for one
     ├── ConnectTimeout    a limit ran out before the request was sent whole
     ├── ReadTimeout       a limit ran out after it
     └── BrokenAnswer      the connection broke, or what came was no HTTP
@@ -24,6 +25,10 @@ class UpstreamFailure(Exception):  # noqa: N818 - the root of the tree above
 
 class ConnectFailed(UpstreamFailure):
     """No connection could be had."""
+
+
+class NoDescriptor(UpstreamFailure):
+    """No file descriptor is left in this process: no failure of any upstream."""
 
 
 class ConnectTimeout(UpstreamFailure):

@@ -20,12 +20,14 @@ from relay_svc.upstream import (
     Coming,
     ConnectFailed,
     ConnectTimeout,
+    NoDescriptor,
     ReadTimeout,
     Sink,
     UpstreamAnswer,
     UpstreamFailure,
     UpstreamRequest,
 )
+from trunkline import descriptors
 from trunkline.secret import Secret
 
 _KEEP_ALIVE: Final = 30.0
@@ -146,6 +148,8 @@ class _Progress:
             case httpx2.RemoteProtocolError() | httpx2.ReadError() | httpx2.WriteError():
                 gone = not isinstance(error, httpx2.RemoteProtocolError) or "without sending a response" in str(error)
                 return _StaleConnection(_named(error)) if gone and not self.dialled else BrokenAnswer(_named(error))
+            case _ if descriptors.ran_out(error, "upstreams"):
+                return NoDescriptor()
             case _:  # no connection; or a URL or header that cannot be sent
                 return ConnectFailed(_named(error))
 

@@ -25,6 +25,7 @@ _MOST: Final = 1 << 20
 """What is asked for where there is no hard limit."""
 _RESERVE: Final = 32
 _ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_MOST_CAUSES: Final = 8
 _sparing: Final = Sparing()
 
 
@@ -53,11 +54,14 @@ def highest_for_clients() -> int:
 
 
 def ran_out(error: BaseException, wanted_by: str) -> bool:
-    """Whether an error says that there was no descriptor left; counts and logs it if so."""
-    if not (isinstance(error, OSError) and error.errno in _ERRORS):
-        return False
-    note(wanted_by)
-    return True
+    """Whether an error, or one behind it, says that there was no descriptor left; counts and logs it if so."""
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if isinstance(cause, OSError) and cause.errno in _ERRORS:
+            note(wanted_by)
+            return True
+        cause = cause and (cause.__cause__ or cause.__context__)
+    return False
 
 
 def note(wanted_by: str) -> None:

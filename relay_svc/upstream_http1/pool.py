@@ -9,9 +9,10 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import Final, Protocol
 
-from relay_svc.upstream import ConnectFailed, ConnectTimeout
+from relay_svc.upstream import ConnectFailed, ConnectTimeout, NoDescriptor
 from relay_svc.upstream_http1.connection import Connection
 from relay_svc.upstream_http1.request import Origin
+from trunkline import descriptors
 
 _MOST_WAITING: Final = 10_000
 """Requests that wait for a connection; the relay serves no more at once unless it is told to."""
@@ -77,7 +78,8 @@ class Pool:
     async def connection(self, origin: Origin, limit: float, total: float, *, fresh: bool) -> Connection:
         """Make a connection, or wait for one; `fresh` refuses one that was used.
 
-        Waiting and dialling take at most `limit` seconds each, and end at `total`. Raises ConnectFailed, ConnectTimeout.
+        Waiting and dialling take at most `limit` seconds each, and end at `total`. Raises ConnectFailed, ConnectTimeout,
+        NoDescriptor.
         """
         if self._closed:
             raise ConnectFailed("closed")
@@ -92,6 +94,8 @@ class Pool:
             match error:
                 case TimeoutError():
                     raise ConnectTimeout("no connection in time") from None
+                case OSError() if descriptors.ran_out(error, "upstreams"):
+                    raise NoDescriptor from None
                 case OSError() | ValueError():
                     raise ConnectFailed(type(error).__name__) from None  # its text would name addresses
             raise

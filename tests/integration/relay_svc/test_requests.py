@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 
 import openai
 import pytest
 
+from relay_svc import record
+from relay_svc.line_budget import LineBudget
+from relay_svc.upstream_http1.dialling import Dialler
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually_async
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, OWN, Bench, open_bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.upstreams import Call, answers, streams
+from trunkline import descriptors
 from trunkline.errors import (
     AddressNotAllowed,
     ApiKeyDisabled,
@@ -23,6 +28,7 @@ from trunkline.errors import (
     Refused,
     Unverified,
 )
+from trunkline.v1 import router_pb2 as pb
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n".encode()
 SMALL = {"TRUNKLINE_RELAY_MAX_BODY_BYTES": "1000"}
@@ -382,3 +388,42 @@ async def test_the_clients_address_tells_strangers_no_more_than_that_it_lives() 
         paths = ("/health", "/readyz", "/metrics")
         assert [(await client.get(path)).status_code for path in paths] == [200, 404, 404]
         assert [(await client.get(f"http://{own}{path}")).status_code for path in paths] == [200, 200, 200]
+
+
+async def test_running_out_of_descriptors_is_said_and_is_no_upstreams_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 that may be tried again, a metric, and an outcome that blames no channel; no other candidate is asked."""
+
+    async def dial(_self: Dialler, _connection: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    await bench.plan(answers(), answers())
+    monkeypatch.setattr(Dialler, "dial", dial)
+    before = descriptors.EXHAUSTED.labels("upstreams")._value.get()
+    answer = await bench.chat()
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "OUT_OF_DESCRIPTORS")
+    assert answer.headers["retry-after"] == "1"
+    assert descriptors.EXHAUSTED.labels("upstreams")._value.get() == before + 1
+    await eventually_async(lambda: bool(bench.outcomes))
+    assert [outcome.result for outcome in bench.outcomes] == [pb.OUTCOME_RESULT_ABANDONED]
+
+
+async def test_a_flood_without_a_key_is_a_bounded_number_of_lines(
+    bench: Bench, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is known has each of his requests logged still."""
+    monkeypatch.setattr(record, "_anonymous", LineBudget(rate=0.001, burst=5))
+    async with bench.relay.http() as client:
+        for _ in range(40):
+            assert (await client.get("/nothing", headers={"x-request-id": "stranger-1"})).status_code == 404
+    await bench.plan(answers())
+    await bench.chat(headers={"x-request-id": "acquaintance-1"})
+    lines: list[str] = []
+
+    def logged() -> bool:
+        lines.extend("".join(capfd.readouterr()).splitlines())
+        return any("acquaintance-1" in line for line in lines)
+
+    await eventually_async(logged)
+    assert sum("stranger-1" in line for line in lines) <= 6
