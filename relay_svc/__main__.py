@@ -15,6 +15,7 @@ from relay_svc.app import Door, Relay
 from relay_svc.asking_on import AskingOn
 from relay_svc.attempts import Policy
 from relay_svc.body_budget import BodyBudget
+from relay_svc.cors import Cors
 from relay_svc.deadlines import Deadlines
 from relay_svc.http_protocol import RelayConnection
 from relay_svc.known_keys import KnownKeys
@@ -179,7 +180,11 @@ def _relay(
         Serving(routers, upstream, deadlines, bounds, _admission(settings, routers), large),
         ModelList(routers, settings.pick_timeout),
         Runs(routers, upstream, deadlines, bounds),
-        Door(settings.trusted_networks, settings.max_in_flight),
+        Door(
+            settings.trusted_networks,
+            settings.max_in_flight,
+            Cors(settings.cors_origins) if settings.cors_origins else None,
+        ),
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay_svc import errors, metrics, record
+from relay_svc import errors, metrics, mistyped, record
 from relay_svc.address import Network, client_address, peer_address
+from relay_svc.cors import Cors
 from relay_svc.endpoints import (
     Found,
     KeyIn,
@@ -49,6 +50,8 @@ class Door:
     trusted: tuple[Network, ...]
     """Proxies whose `X-Forwarded-For` is believed."""
     max_in_flight: int
+    cors: Cors | None = None
+    """What pages of other origins are told; None when they may not ask."""
 
 
 class Relay:
@@ -64,6 +67,8 @@ class Relay:
         found = match(exchange.method, exchange.raw_path)
         anthropics = _written(exchange, found) is Format.ANTHROPIC
         noted = Record(_request_id(exchange), exchange.path[:256], self._address(exchange), anthropics)
+        if self._door.cors is not None:
+            exchange.standing = self._door.cors.lines(exchange.header(b"origin"))
         self._in_flight += 1
         metrics.IN_FLIGHT.inc()
         try:
@@ -96,7 +101,10 @@ class Relay:
     def _served(self, exchange: Exchange, noted: Record, found: Found) -> Coroutine[Any, Any, None]:
         """Give what serves it, to be awaited. Raises HttpRefusal."""
         if not isinstance(found, Route):
-            raise _nothing(exchange, found)
+            told = self._door.cors.preflight(exchange.method, exchange.header) if self._door.cors is not None else None
+            if told is None:
+                raise _nothing(exchange, found)
+            return _preflight(exchange, noted, told)
         api_key = _api_key(exchange, found)
         operation = found.endpoint.operation
         if operation is Operation.MODELS:
@@ -133,9 +141,14 @@ def _nothing(exchange: Exchange, found: Found) -> HttpRefusal:
         case MethodNotAllowed(allowed):
             return errors.method_not_allowed(exchange.method, ", ".join(allowed))
         case NotServed(sentence):
-            return errors.not_served(sentence)
+            return errors.not_served(sentence + mistyped.sentence_for(exchange.raw_path))
         case _:
-            return errors.not_found(exchange.path)
+            return errors.not_found(exchange.path, mistyped.sentence_for(exchange.raw_path))
+
+
+async def _preflight(exchange: Exchange, noted: Record, told: errors.Headers) -> None:
+    noted.outcome = record.SERVED
+    await exchange.answer(200, told + noted.headers(noted.begin_answer()), b"")
 
 
 def _written(exchange: Exchange, found: Found) -> Format:

@@ -52,6 +52,8 @@ class KeyIn(StrEnum):
     BEARER = "authorization"
     X_API_KEY = "x-api-key"
     X_GOOG_API_KEY = "x-goog-api-key"
+    API_KEY = "api-key"
+    """Where Azure's SDKs put it."""
     QUERY = "key"
 
 
@@ -76,7 +78,7 @@ class Endpoint:
     model_in: ModelIn = ModelIn.MEMBER
     stream_by: StreamBy = StreamBy.NEVER
     body: Body = Body.JSON
-    keys: tuple[KeyIn, ...] = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY)
+    keys: tuple[KeyIn, ...] = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY, KeyIn.API_KEY)
     """Where the API key may be; the first place that has one counts."""
     max_body_bytes: int = CONVERSATION
     """Largest body; a setting can only lower it."""
@@ -116,9 +118,9 @@ LONGEST_SUBJECT: Final = 256
 LONGEST_RUN: Final = 512
 """Longest id of a run."""
 
-_ANTHROPIC_KEYS: Final = (KeyIn.X_API_KEY, KeyIn.BEARER)
+_ANTHROPIC_KEYS: Final = (KeyIn.X_API_KEY, KeyIn.BEARER, KeyIn.API_KEY)
 _GEMINI_KEYS: Final = (KeyIn.X_GOOG_API_KEY, KeyIn.QUERY, KeyIn.BEARER)
-_ANY_KEYS: Final = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY, KeyIn.QUERY)
+_ANY_KEYS: Final = (KeyIn.BEARER, KeyIn.X_API_KEY, KeyIn.X_GOOG_API_KEY, KeyIn.API_KEY, KeyIn.QUERY)
 
 
 def _openai(operation: Operation, stream_by: StreamBy = StreamBy.NEVER, largest: int = LISTS) -> Endpoint:
@@ -251,7 +253,10 @@ def family_of(path: bytes) -> Format:
         path.startswith(b"/v1/models/") and b":" in path
     ):
         return Format.GEMINI
-    return Format.ANTHROPIC if path.startswith(b"/v1/messages") else Format.OPENAI
+    anthropics = path.startswith((b"/v1/messages", b"/anthropic/")) or path.endswith(
+        (b"/v1/messages", b"/v1/messages/")
+    )
+    return Format.ANTHROPIC if anthropics else Format.OPENAI
 
 
 def wants_events(query: bytes) -> bool:

@@ -185,9 +185,9 @@ def encoded_body() -> HttpRefusal:
     return HttpRefusal(415, "CONTENT_ENCODING", message, code="unsupported_content_encoding")
 
 
-def not_found(path: str) -> HttpRefusal:
-    """No such path."""
-    return HttpRefusal(404, "PATH_UNKNOWN", f"no such path: {path[:128]}", code="unknown_url")
+def not_found(path: str, meant: str = "") -> HttpRefusal:
+    """No such path; `meant` goes on with the one that is."""
+    return HttpRefusal(404, "PATH_UNKNOWN", f"no such path: {path[:128]}{meant}", code="unknown_url")
 
 
 def not_served(sentence: str) -> HttpRefusal:

@@ -37,6 +37,7 @@ class Exchange(ClientRequest):
         "keep_alive",
         "sent",
         "stalled",
+        "standing",
         "started",
         "status",
         "takes_chunks",
@@ -57,6 +58,8 @@ class Exchange(ClientRequest):
         super().__init__(connection, method, path, headers, raw_path=raw_path, query=query)
         self.task: asyncio.Task[None] | None = None
         self._chunked = False
+        self.standing = b""
+        """Header lines of its answer, whatever that is, each with its end."""
         self._unsent = b""
         """The head, until something goes with it."""
         self._left: int | None = None
@@ -114,7 +117,8 @@ class Exchange(ClientRequest):
         if not fields.count(b"\n") == fields.count(b"\r") == len(lines) + 1:
             raise ValueError("a header holds the end of a line")
         self.started, self.status = True, status
-        self._unsent = (_STATUS_LINES.get(status) or _status_line(status)) + self._connection.standing_lines() + fields
+        self._unsent = (_STATUS_LINES.get(status) or _status_line(status)) + self._connection.standing_lines()
+        self._unsent += self.standing + fields
 
     def _framing(self, status: int, headers: Headers) -> list[bytes]:
         """Settle how the answer's end will be told, and whether the connection outlives it; gives the lines that say so."""

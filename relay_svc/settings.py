@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from relay_svc.address import Network
+from relay_svc.cors import origin_fault
 from relay_svc.plan import TimeLimits
 from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.plaintext import plaintext_fault
@@ -94,6 +95,12 @@ class Settings(Process, Http, Tls):
     )
     trusted_proxies: tuple[str, ...] = setting(
         "TRUNKLINE_RELAY_TRUSTED_PROXIES", (), "Networks whose `X-Forwarded-For` is believed.", check=_networks
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "TRUNKLINE_RELAY_CORS_ORIGINS",
+        (),
+        "Origins whose web pages may ask the relay, such as `https://app.example.com`, or `*`. None: no page may.",
+        check=origin_fault,
     )
     max_body_bytes: int = setting(
         "TRUNKLINE_RELAY_MAX_BODY_BYTES", 64 << 20, "Largest request body; a path may take less.", check=positive
