@@ -5,6 +5,7 @@ not read, and neither is what is left of a body that was refused.
 """
 
 import asyncio
+import io
 from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from relay_svc import errors
 
 Headers = list[tuple[bytes, bytes]]
 
+_LARGE: Final = 1 << 20
 _MOST_UNASKED: Final = 64 << 10
 """Bytes of a body that are taken in before anyone has asked for it."""
 
@@ -87,6 +89,7 @@ class ClientRequest:
         "_connection",
         "_end_of_body",
         "_first",
+        "_large",
         "_most",
         "_size",
         "headers",
@@ -122,6 +125,8 @@ class ClientRequest:
         self.headers = headers
         self._first = dict(reversed(headers))
         self._body: list[bytes] = []
+        self._large: io.BytesIO | None = None
+        """The same of a large body: joining its parts at its end would hold the event loop."""
         self._size = 0
         self._most = _MOST_UNASKED
         self._end_of_body: asyncio.Future[None] | None = None
@@ -138,7 +143,10 @@ class ClientRequest:
         """Take a part of the body; past what may be taken in, no more is read for now."""
         if self.response_complete:
             return  # it was refused: what is left of it is thrown away
-        self._body.append(data)
+        if self._large is None:
+            self._body.append(data)
+        else:
+            self._large.write(data)
         self._size += len(data)
         if self._size > self._most:
             self._connection.flow.pause_reading()
@@ -184,11 +192,18 @@ class ClientRequest:
         if length is not None and length > limit:
             raise errors.body_too_large(limit)
         self._most = limit
+        if self.more_body and (length is None or length > _LARGE):
+            self._large = io.BytesIO()
+            self._large.writelines(self._body)
+            self._body = []
         self._connection.flow.resume_reading()  # also for a body that is here: a client that leaves must be seen to
         if self.more_body and self._size <= limit:
             await self._rest_of_body(time_limit)
         if self._size > limit:
             raise errors.body_too_large(limit)
+        if self._large is not None:
+            large, self._large = self._large, None
+            return large.getvalue()  # no copy, since nobody else holds it
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         return body
