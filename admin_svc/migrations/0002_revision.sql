@@ -109,7 +109,8 @@ FROM groups AS g;
 -- Stamping. A stamp is itself an UPDATE of a catalog table, so it fires the triggers once more; they must tell it from a
 -- change. The functions below say at which trigger depth their own UPDATE will arrive. A change made by anything else,
 -- however deep (a cascade, a trigger of an INSTEAD OF kind or of the operator's own), arrives at another depth and is seen.
--- The setting ends with the function, also by an error, because the function declares it.
+-- The setting is put back when the function ends; an error takes it back with the (sub)transaction. It is no SET of the
+-- function's definition: for a custom setting that needs a superuser, which the owner of this schema need not be.
 
 CREATE FUNCTION is_stamp() RETURNS boolean
 LANGUAGE sql
@@ -124,10 +125,12 @@ CREATE FUNCTION stamp_channels(
     head bigint, ids bigint[], forced boolean[], OUT moved numeric, OUT newly bigint[]
 )
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
+SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
+DECLARE
+    outer_depth text := coalesce(current_setting('trunkline.stamp_depth', true), '');
 BEGIN
     PERFORM set_config('trunkline.stamp_depth', (pg_trigger_depth() + 1)::text, true);
     WITH fresh AS MATERIALIZED (
@@ -144,17 +147,19 @@ BEGIN
     SELECT coalesce(sum(s.moved), 0), coalesce(array_agg(s.id) FILTER (WHERE s.first), '{}')
     INTO moved, newly
     FROM stamped AS s;
+    PERFORM set_config('trunkline.stamp_depth', outer_depth, true);
 END;
 $$;
 
 CREATE FUNCTION stamp_api_keys(head bigint, ids bigint[], forced boolean[]) RETURNS numeric
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
+SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     moved numeric;
+    outer_depth text := coalesce(current_setting('trunkline.stamp_depth', true), '');
 BEGIN
     PERFORM set_config('trunkline.stamp_depth', (pg_trigger_depth() + 1)::text, true);
     WITH fresh AS MATERIALIZED (
@@ -169,18 +174,20 @@ BEGIN
         RETURNING f.is_now::numeric - f.was AS moved
     )
     SELECT coalesce(sum(s.moved), 0) INTO moved FROM stamped AS s;
+    PERFORM set_config('trunkline.stamp_depth', outer_depth, true);
     RETURN moved;
 END;
 $$;
 
 CREATE FUNCTION stamp_groups(head bigint, names text[], forced boolean[]) RETURNS numeric
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET trunkline.stamp_depth = ''
+SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     moved numeric;
+    outer_depth text := coalesce(current_setting('trunkline.stamp_depth', true), '');
 BEGIN
     PERFORM set_config('trunkline.stamp_depth', (pg_trigger_depth() + 1)::text, true);
     WITH fresh AS MATERIALIZED (
@@ -195,6 +202,7 @@ BEGIN
         RETURNING f.is_now::numeric - f.was AS moved
     )
     SELECT coalesce(sum(s.moved), 0) INTO moved FROM stamped AS s;
+    PERFORM set_config('trunkline.stamp_depth', outer_depth, true);
     RETURN moved;
 END;
 $$;

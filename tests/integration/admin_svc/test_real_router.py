@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from tests.harness.postgres import ROUTER, as_role
 from tests.harness.waiting import eventually_async
 from tests.integration.admin_svc.conftest import ENVIRONMENT, SERVICE_TOKEN, Admin
 from trunkline.rpc import read_error
@@ -22,7 +23,12 @@ from trunkline.v1 import router_pb2, router_pb2_grpc
 async def real_router(dsn: str, port: int, log: Path) -> AsyncIterator[router_pb2_grpc.RouterServiceStub]:
     """Run `python -m router_svc` and give a stub for it."""
     address = f"127.0.0.1:{port}"
-    variables = {"PATH": os.environ["PATH"], **ENVIRONMENT, "TRUNKLINE_DSN": dsn, "TRUNKLINE_ROUTER_LISTEN": address}  # noqa: TID251
+    variables = {
+        "PATH": os.environ["PATH"],  # noqa: TID251
+        **ENVIRONMENT,
+        "TRUNKLINE_DSN": as_role(dsn, ROUTER),
+        "TRUNKLINE_ROUTER_LISTEN": address,
+    }
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

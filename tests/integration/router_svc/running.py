@@ -16,6 +16,7 @@ import psycopg
 
 from router_svc.__main__ import Router
 from router_svc.settings import Settings
+from tests.harness.postgres import ROUTER, SUPERUSER, as_role
 from tests.harness.waiting import eventually_async
 from trunkline.rpc import RefusalRead, dial, read_error
 from trunkline.secret import ApiKeyHasher, Sealer, Secret
@@ -33,9 +34,9 @@ SEALER = Sealer.parse(Secret(ENCRYPTION_KEYS))
 
 
 def environment(dsn: str) -> dict[str, str]:
-    """What a router is told, with free ports."""
+    """What a router is told, with free ports; it logs in as a role with a router's rights and no more."""
     return {
-        "TRUNKLINE_DSN": dsn,
+        "TRUNKLINE_DSN": as_role(dsn, ROUTER),
         "TRUNKLINE_PEPPER": PEPPER,
         "TRUNKLINE_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
         "TRUNKLINE_ADMIN_TOKEN": ADMIN_TOKEN,
@@ -184,7 +185,9 @@ class Database:
 @asynccontextmanager
 async def frozen(database: Database) -> AsyncIterator[None]:
     """Stop every process of the database server, as a machine that hangs would."""
-    [(directory,)] = await database.run("SHOW data_directory")
+    superuser = as_role(database.connection.info.dsn, SUPERUSER)
+    async with await psycopg.AsyncConnection.connect(superuser) as connection:
+        [(directory,)] = await Database(connection).run("SHOW data_directory")
     with _stopped(_postmaster_of(Path(str(directory)))):
         yield
 

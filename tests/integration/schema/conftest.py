@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.postgres import SUPERUSER, as_role
 from tests.integration.schema.catalog import Catalog
 
 
@@ -15,3 +16,10 @@ def catalog(migrated_dsn: str) -> Iterator[Catalog]:
     with Catalog(migrated_dsn) as catalog:
         yield catalog
         assert catalog.faults() == []
+
+
+@pytest.fixture
+def superuser(migrated_dsn: str) -> Iterator[Catalog]:
+    """A session of a superuser on the same catalog, for what only one may do."""
+    with Catalog(as_role(migrated_dsn, SUPERUSER)) as superuser:
+        yield superuser

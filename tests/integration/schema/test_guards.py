@@ -72,18 +72,17 @@ def test_an_answer_may_be_noted_on_a_revision(catalog: Catalog) -> None:
     assert catalog.latest()["touched_channels"] == [channel_id]
 
 
-def test_writes_that_no_trigger_saw_are_found_and_repaired(catalog: Catalog) -> None:
+def test_writes_that_no_trigger_saw_are_found_and_repaired(catalog: Catalog, superuser: Catalog) -> None:
     """Replication and data-only restores switch triggers off; the check names each fault and the repair is one revision."""
     first, second = catalog.add_channel("a"), catalog.add_channel("b")
     catalog.add_api_key("me")
     catalog.run("DELETE FROM channels WHERE id = %s", second)
     assert catalog.faults() == []
-    catalog.run("SET session_replication_role = replica")
-    catalog.run("UPDATE channel_models SET model = 'behind the back'")
-    catalog.run("UPDATE api_keys SET revision = 1000000")
-    catalog.run("INSERT INTO channels (id, name, provider, base_url) VALUES (%s, 'b', 'p', 'u')", second)
-    catalog.run("DELETE FROM groups WHERE name = 'default'")
-    catalog.run("SET session_replication_role = origin")
+    superuser.run("SET session_replication_role = replica")
+    superuser.run("UPDATE channel_models SET model = 'behind the back'")
+    superuser.run("UPDATE api_keys SET revision = 1000000")
+    superuser.run("INSERT INTO channels (id, name, provider, base_url) VALUES (%s, 'b', 'p', 'u')", second)
+    superuser.run("DELETE FROM groups WHERE name = 'default'")
     found = {(fault["kind"], fault["id"], fault["fault"]) for fault in catalog.faults()}
     assert {
         ("channel", str(first), "content_hash"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,13 @@ from admin_svc.migrate import (
     migrate,
     packaged_migrations,
 )
+from tests.harness.postgres import SUPERUSER, as_role
 from tests.integration.schema.catalog import Catalog
+
+CATALOG_OF_FUNCTIONS = (
+    "SELECT proname::text, proconfig, proacl::text, prosecdef, prosrc, pg_get_function_arguments(oid) AS arguments"
+    " FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+)
 
 ONE = Migration(1, "one", b"CREATE TABLE one (id integer);")
 TWO = Migration(2, "two", b"CREATE TABLE two (id integer); INSERT INTO two VALUES (2);")
@@ -138,7 +145,7 @@ async def test_waiting_for_another_that_migrates_has_an_end(database_dsn: str) -
 
 async def test_a_role_that_may_not_create_may_start_on_a_schema_that_is_up_to_date(migrated_dsn: str) -> None:
     """Migrating can be one role's work and serving another's."""
-    async with connected(migrated_dsn, autocommit=True) as connection:
+    async with connected(as_role(migrated_dsn, SUPERUSER), autocommit=True) as connection:
         await connection.execute("CREATE ROLE may_only_serve")
         try:
             await connection.execute("GRANT SELECT ON schema_migrations TO may_only_serve")
@@ -167,3 +174,63 @@ async def test_the_catalog_lives_in_any_schema_and_works_from_any_path(database_
         elsewhere.run('SET search_path = "Trunk line"')
         assert elsewhere.channel(channel_id).revision == elsewhere.revision
         assert elsewhere.faults() == []
+
+
+def as_first_released(migration: Migration) -> Migration:
+    """The second file as it was when only a superuser could run it; its checksum proves that it is."""
+    if migration.version != 2:
+        return migration
+    script = migration.script.decode()
+    note = re.search(r"-- The setting is put back when .*?\n.*? need not be\.\n", script)
+    assert note is not None
+    script = script.replace(
+        note[0], "-- The setting ends with the function, also by an error, because the function declares it.\n"
+    )
+    for added in (
+        "    outer_depth text := coalesce(current_setting('trunkline.stamp_depth', true), '');\n",
+        "    PERFORM set_config('trunkline.stamp_depth', outer_depth, true);\n",
+    ):
+        script = script.replace(added, "")
+    head, *stamping = re.split(r"(?=CREATE FUNCTION stamp_)", script)
+    stamping = [
+        part.replace("FROM CURRENT\n", "FROM CURRENT SET trunkline.stamp_depth = ''\n", 1).replace(
+            "AS $$\nDECLARE\nBEGIN", "AS $$\nBEGIN", 1
+        )
+        for part in stamping
+    ]
+    return Migration(2, migration.name, "".join([head, *stamping]).encode())
+
+
+async def test_a_database_that_a_superuser_made_before_is_brought_to_the_same_schema(
+    database_dsn: str, migrated_dsn: str
+) -> None:
+    """Its second file is not today's; it starts all the same, keeps its content, and ends with the same functions."""
+    old = [as_first_released(migration) for migration in packaged_migrations() if migration.version <= 6]
+    assert old[1].checksum == "758f5c968ad321f89d7dbe507e42caf31cddd9e216b246492bcad70947342434"
+    superuser = as_role(database_dsn, SUPERUSER)
+    async with connected(superuser) as connection:
+        await migrate(connection, old)
+    with Catalog(superuser) as before:
+        channel_id = before.add_channel("a")
+        stamp = before.channel(channel_id)
+    async with connected(superuser) as connection:
+        assert (await migrate(connection))[0].version == 7
+        assert await migrate(connection) == []
+    with Catalog(superuser) as after, Catalog(migrated_dsn) as fresh:
+        assert after.channel(channel_id) == stamp
+        after.run("UPDATE channels SET weight = 7")
+        assert after.faults() == []
+        found, wanted = after.rows(CATALOG_OF_FUNCTIONS), fresh.rows(CATALOG_OF_FUNCTIONS)
+        for row in (*found, *wanted):
+            row["proacl"] = re.sub(r"\w+(?==)|(?<=/)\w+", "owner", row["proacl"] or "")
+        assert found == wanted
+
+
+async def test_no_other_change_of_the_replaced_file_passes(database_dsn: str) -> None:
+    """Only the checksum that was released is taken for the file of today."""
+    today = packaged_migrations()
+    changed = [Migration(m.version, m.name, m.script + b"\n") if m.version == 2 else m for m in today]
+    async with connected(database_dsn) as connection:
+        await migrate(connection, changed)
+        with pytest.raises(ChecksumMismatch):
+            await migrate(connection, today)
