@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import message_factory
 from google.protobuf.message import Message
@@ -67,12 +67,29 @@ def _read_body(route: Route, request: Message, resource: Message, body: Mapping[
     if described.get("secret"):
         faults.note("secret", "is drawn by the server and shown once")
     described.pop("secret", None)
+    if route.masked and _sets_keys(described, route.given):
+        described.pop("keys")
+        faults.note("keys", _KEYS_ELSEWHERE)
+        return
     http_json.read_into(resource, described, faults)
     if route.masked:
         paths = sorted(_mask(described, route.given))
         request.update_mask.paths.extend(paths)  # type: ignore[attr-defined]  # every masked request has one
         if not paths:
             faults.note("body", "must name a field to change")
+
+
+_KEYS_ELSEWHERE: Final = (
+    "are not set here: POST /api/v1/channels/{channel_id}/keys adds some, PATCH and DELETE …/keys/{key_id} change one"
+)
+
+
+def _sets_keys(described: Mapping[str, Any], given: frozenset[str]) -> bool:
+    """Tell whether keys are to be set, and not just sent back as they were shown, beside what changes."""
+    keys = described.get("keys")
+    if "keys" not in given or keys is None:
+        return False
+    return not (isinstance(keys, list) and all(isinstance(key, dict) for key in keys) and _mask(described, given))
 
 
 def _mask(described: Mapping[str, Any], given: frozenset[str]) -> set[str]:

@@ -261,14 +261,14 @@ def family_of(path: bytes) -> Format:
 
 def wants_events(query: bytes) -> bool:
     """Tell whether a Gemini stream is asked for as events (`alt=sse`); a JSON array otherwise."""
-    return _in_query(query, "alt") == "sse"
+    return in_query(query, "alt") == "sse"
 
 
 def find_key(endpoint: Endpoint, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> str:
     """Take the API key out of a request; empty when there is none. Header names are in lower case."""
     given = dict(reversed(list(headers)))
     for place in endpoint.keys:
-        key = _in_query(query, "key") if place is KeyIn.QUERY else _in_header(given, place)
+        key = in_query(query, "key") if place is KeyIn.QUERY else _in_header(given, place)
         if key:
             return key
     return ""
@@ -286,7 +286,8 @@ _MOST_QUERY: Final = 4096  # bytes looked at
 _MOST_FIELDS: Final = 32
 
 
-def _in_query(query: bytes, name: str) -> str:
+def in_query(query: bytes, name: str) -> str:
+    """Give the first value of a name in a query; empty when there is none, or too much to look through."""
     if not query or len(query) > _MOST_QUERY or query.count(b"&") >= _MOST_FIELDS:
         return ""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1", separator="&")

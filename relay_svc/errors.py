@@ -255,6 +255,16 @@ def upstream_broken() -> HttpRefusal:
     return HttpRefusal(502, "UPSTREAM_BROKEN", "the upstream broke off before it answered")
 
 
+def stream_broken(sent: int, channel_id: int, *, timed_out: bool) -> HttpRefusal:
+    """An answer that ended before it was whole, some of which may be with the client: `sent` bytes of it."""
+    how = "fell silent" if timed_out else "broke off"
+    where = f"after {sent} bytes of it" if sent else "before any of it was passed on"
+    message = f"the answer of channel {channel_id} {how} {where}: it is not whole"
+    if timed_out:
+        return HttpRefusal(504, "UPSTREAM_TIMEOUT", message, retry=False)
+    return HttpRefusal(502, "UPSTREAM_BROKEN", message)
+
+
 def upstream_redirects() -> HttpRefusal:
     """The last candidate pointed elsewhere; a relay does not follow, since the channel key would go along."""
     message = "the upstream answered with a redirect, which is not followed"

@@ -10,7 +10,7 @@ from relay_svc import metrics, record
 from relay_svc.answers import Ending, Passing
 from relay_svc.beginning import Begun
 from relay_svc.envelopes import event
-from relay_svc.errors import HttpRefusal, upstream_broken, upstream_timeout
+from relay_svc.errors import HttpRefusal, stream_broken
 from relay_svc.exchange import Exchange
 from relay_svc.headers import Headers, to_client
 from relay_svc.masking import masked_headers
@@ -104,7 +104,7 @@ class Forward:
             await self._exchange.write(last)
         self._record.outcome = record.BROKEN
         timed_out = isinstance(fault, ReadTimeout)
-        refusal = upstream_timeout() if timed_out else upstream_broken()
+        refusal = stream_broken(self._exchange.sent, self._begun.attempt.candidate.channel_id, timed_out=timed_out)
         self._record.reason = refusal.reason
         shown = None if ending.told else refusal
         await end_badly(self._exchange, self._record, shown, self._written, events=self.events)

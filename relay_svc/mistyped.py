@@ -49,11 +49,11 @@ def meant(path: bytes) -> str:
     first = next((place for place, part in enumerate(parts) if part.lower() not in _LEADING), len(parts))
     rest = parts[first:]
     if rest[:1] == [b"models"] and b":" in rest[-1]:
-        version = b"v1beta"
+        version, methods = b"v1beta", ["POST"]
     else:
-        version, rest = b"v1", [_SINGULAR.get(part.lower(), part.lower()) for part in rest]
+        version, methods, rest = b"v1", ["POST", "GET"], [_SINGULAR.get(part.lower(), part.lower()) for part in rest]
     right = b"/".join((b"", version, *rest))
-    known = right != path and any(isinstance(match(method, right), Route) for method in ("POST", "GET"))
+    known = right != path and any(isinstance(match(method, right), Route) for method in methods)
     return right.decode("latin-1") if known else ""
 
 

@@ -5,12 +5,14 @@ asking for one model by name finds it through its wildcard.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from relay_svc import errors, record
+from relay_svc.endpoints import in_query
 from relay_svc.exchange import Exchange
 from relay_svc.operations import Format
 from relay_svc.plan import Model, Routers
@@ -20,6 +22,60 @@ from trunkline.secret import Secret
 _WILDCARD = "*"
 _PREFIX: Final = "models/"
 """Before Gemini's names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `more` says that it goes on in the direction it is read in."""
+
+    models: Sequence[Model]
+    more: bool = False
+
+
+def _all(models: Sequence[Model], _query: bytes) -> Page:
+    """Give all of it: OpenAI's lists have no pages."""
+    return Page(models)
+
+
+def _anthropics(models: Sequence[Model], query: bytes) -> Page:
+    """Give the page that `limit`, `after_id` and `before_id` ask for; all without a limit. Raises HttpRefusal."""
+    limit = _size(query, "limit", len(models))
+    before = in_query(query, "before_id")
+    if before:
+        models = models[: _place(models, before, "before_id")]
+        return Page(models[max(0, len(models) - limit) :], len(models) > limit)
+    return _from(models, in_query(query, "after_id"), limit, "after_id")
+
+
+def _googles(models: Sequence[Model], query: bytes) -> Page:
+    """Give the page that `pageSize` and `pageToken` ask for; all without a size. Raises HttpRefusal."""
+    return _from(models, in_query(query, "pageToken"), _size(query, "pageSize", len(models)), "pageToken")
+
+
+def _from(models: Sequence[Model], after: str, limit: int, param: str) -> Page:
+    start = _place(models, after, param) + 1 if after else 0
+    return Page(models[start : start + limit], len(models) > start + limit)
+
+
+def _size(query: bytes, name: str, most: int) -> int:
+    text = in_query(query, name)
+    if not text or text == "0":
+        return max(1, most)
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_SIZE):
+        raise errors.bad_body(f"{name} must be a whole number", name)
+    return int(text)
+
+
+def _place(models: Sequence[Model], name: str, param: str) -> int:
+    place = next((place for place, model in enumerate(models) if model.name == name), None)
+    if place is None:
+        raise errors.bad_body(f"{param} is no model of this list", param)
+    return place
+
+
+_LONGEST_SIZE: Final = 6
+"""Digits of the largest page."""
+_PAGED: Final = {Format.ANTHROPIC: _anthropics, Format.GEMINI: _googles}
 
 
 class ModelList:
@@ -42,8 +98,9 @@ class ModelList:
             body = _SHOWN.get(written, _openai)(wanted, model)
         else:
             plain = [model for model in listed.models if not model.name.endswith(_WILDCARD)]
-            shown = [_SHOWN.get(written, _openai)(model.name, model) for model in plain]
-            body = _LISTED.get(written, _openai_list)(shown)
+            page = _PAGED.get(written, _all)(plain, exchange.query)
+            shown = [_SHOWN.get(written, _openai)(model.name, model) for model in page.models]
+            body = _LISTED.get(written, _openai_list)(shown, page)
         headers = noted.headers(noted.begin_answer())
         headers += [(b"content-type", b"application/json"), (b"x-trunkline-revision", b"%d" % listed.revision)]
         noted.outcome = record.SERVED
@@ -76,17 +133,17 @@ def _gemini(name: str, _model: Model) -> dict[str, Any]:
     return {"name": _PREFIX + name, "displayName": name, "supportedGenerationMethods": methods}
 
 
-def _openai_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
+def _openai_list(shown: list[dict[str, Any]], _page: Page) -> dict[str, Any]:
     return {"object": "list", "data": shown}
 
 
-def _anthropic_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
+def _anthropic_list(shown: list[dict[str, Any]], page: Page) -> dict[str, Any]:
     first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
-    return {"data": shown, "has_more": False, "first_id": first, "last_id": last}
+    return {"data": shown, "has_more": page.more, "first_id": first, "last_id": last}
 
 
-def _gemini_list(shown: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"models": shown}
+def _gemini_list(shown: list[dict[str, Any]], page: Page) -> dict[str, Any]:
+    return {"models": shown} | ({"nextPageToken": page.models[-1].name} if page.more else {})
 
 
 _SHOWN: Final = {Format.ANTHROPIC: _anthropic, Format.GEMINI: _gemini}

@@ -296,3 +296,18 @@ async def test_a_token_with_credentials_may_send_keys_elsewhere(migrated_dsn: st
         assert moved.json()["channel"]["keys"] == channel["keys"]
         bare = await admin.create("without keys")
         assert (await admin.http.patch(f"/api/v1/channels/{bare['id']}", json=move)).status_code == 200
+
+
+async def test_keys_in_a_patch_are_told_where_keys_are_added(admin: Admin) -> None:
+    """Alone or beside other fields; those that were shown may come back with a change."""
+    channel = (await admin.http.post("/api/v1/channels", json=EXAMPLE)).json()["channel"]
+    path = f"/api/v1/channels/{channel['id']}"
+    new = ["sk-new-000000000000"]
+    bodies: list[dict[str, Any]] = [{"keys": new}, {"keys": new, "priority": 3}, {"keys": []}]
+    for body in bodies:
+        refused = await admin.http.patch(path, json=body)
+        assert refused.status_code == 400
+        assert "POST /api/v1/channels/{channel_id}/keys" in refused.text
+    changed = await admin.http.patch(path, json={"keys": channel["keys"], "priority": 3})
+    assert changed.status_code == 200
+    assert changed.json()["channel"]["keys"] == channel["keys"]

@@ -121,3 +121,25 @@ async def test_an_error_before_an_array_is_an_error_and_no_array(bench: Bench) -
     async with bench.relay.http() as http:
         answer = await http.post(ARRAY, json=ASKED, headers=GOOGLES)
     assert (answer.status_code, answer.json()["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+
+
+async def test_lists_of_models_have_pages_where_their_sdks_turn_them(bench: Bench) -> None:
+    """Anthropic's both ways, Google's onwards; the SDKs come to the end, and a page that is none is refused."""
+    names = [f"m{number}" for number in range(5)]
+    for name in names:
+        bench.router.plans[name] = [candidate(1, "http://127.0.0.1:9/v1")]
+    async with anthropic.AsyncAnthropic(base_url=bench.relay.url, api_key=API_KEY, max_retries=0) as client:
+        assert [model.id async for model in client.models.list(limit=2)] == names
+        assert [model.id for model in (await client.models.list(before_id="m4", limit=2)).data] == ["m2", "m3"]
+        with pytest.raises(anthropic.BadRequestError):
+            await client.models.list(after_id="nobody")
+    google_client = genai.Client(
+        api_key=API_KEY, http_options=google.HttpOptions(base_url=bench.relay.url, timeout=10_000)
+    )
+    listed = await google_client.aio.models.list(config={"page_size": 2})
+    assert [model.name async for model in listed] == [f"models/{name}" for name in names]
+    await google_client.aio.aclose()
+    async with bench.relay.http() as http:
+        assert len((await http.get("/v1/models?limit=2")).json()["data"]) == len(names)
+        head = await http.head("/v1beta/models?pageSize=2", headers=GOOGLES)
+        assert (head.status_code, head.content) == (200, b"")

@@ -21,6 +21,7 @@ ROWS: Final = {row[0]: row[1:] for row in ROW.findall(PAGE.read_text())}
 
 ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "overloaded": ("requests",),
+    "stream_broken": (1, 2),
     "bad_body": ("x", None),
     "body_too_large": (1,),
     "model_late": (1,),
@@ -46,7 +47,8 @@ def refusals() -> list[HttpRefusal]:
         for name, made in vars(errors).items()
         if callable(made) and name[0].islower() and name not in NOT_REFUSALS
     }
-    own = [maker(*ARGUMENTS.get(name, ())) for name, maker in makers.items()]
+    options = {"stream_broken": {"timed_out": False}}
+    own = [maker(*ARGUMENTS.get(name, ()), **options.get(name, {})) for name, maker in makers.items()]
     return own + [errors.of_pick(PickRefused(reason, "x", {"revision": "7"})) for reason in Reason]
 
 
