@@ -26,6 +26,23 @@ KEEPALIVE_IDLE = 5
 
 _PLANNING = "-c jit=off -c plan_cache_mode=force_custom_plan"
 """Compiling queries tripled the time of a full load; a plan kept from when tables were small scans them once they grew."""
+_READING = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "DateStyle": "ISO",
+        "IntervalStyle": "postgres",
+        "TimeZone": "UTC",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",
+        "client_encoding": "UTF8",
+        "row_security": "on",
+        "default_transaction_isolation": r"read\ committed",
+        "default_transaction_deferrable": "off",
+        "xmloption": "content",
+    }.items()
+)
+"""What a role's or a database's own defaults must not change in what is read and written."""
 
 
 CHECK_TIMEOUT = 1.0
@@ -148,7 +165,9 @@ def with_bounds(dsn: Secret, application_name: str, *, statement_timeout: float,
         "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": 2 * statement_timeout,
     }
-    options = " ".join([*(f"-c {name}={round(seconds * 1000)}" for name, seconds in bounds.items()), _PLANNING])
+    options = " ".join(
+        [*(f"-c {name}={round(seconds * 1000)}" for name, seconds in bounds.items()), _PLANNING, _READING]
+    )
     defaults = {
         "connect_timeout": CONNECT_TIMEOUT,
         "keepalives_idle": KEEPALIVE_IDLE,
