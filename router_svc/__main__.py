@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.metadata
+import socket
 import sys
 import uuid
 
@@ -66,7 +67,9 @@ class Router:
         )
         await self.grpc.start()
         address = settings.advertise or self.grpc.address
-        who = Identity(settings.router_id or address, uuid.uuid4().hex, importlib.metadata.version("trunkline"))
+        incarnation = uuid.uuid4().hex
+        router_id = settings.router_id or _own_id(address, incarnation)
+        who = Identity(router_id, incarnation, importlib.metadata.version("trunkline"))
         self.cache.presence = Presence(who, address)
         log.info(
             "router serves", grpc=self.grpc.address, http=http.address, router_id=who.id, incarnation=who.incarnation
@@ -93,11 +96,16 @@ class Router:
             followed.set()
 
     async def _get_ready(self) -> None:
-        """Be ready once a head was confirmed or a copy serves; from then on whatever becomes of the database."""
+        """Be ready once a head was confirmed or a copy serves, and while no other router lives under this one's id."""
         await self.cache.applied.next()
-        self.health.set_ready()
         await self.grpc.set_serving(serving=True)
         log.info("router ready")
+        while True:
+            if (holder := self.cache.holder) is None:
+                self.health.set_ready()
+            else:
+                self.health.set_waiting(f"incarnation {holder.incarnation} at {holder.address} lives as {holder.id}")
+            await self.cache.held.next()
 
     async def _drain(self) -> None:
         """Turn work away, end streams, finish what is open; following goes on meanwhile."""
@@ -106,6 +114,12 @@ class Router:
         self.cache.draining = True
         self.parts.drain.set()
         await self.grpc.stop(self._settings.drain_timeout)
+
+
+def _own_id(address: str, incarnation: str) -> str:
+    """A name that no other process bears, whatever ports and host names machines share."""
+    port = address.rpartition(":")[2]
+    return f"{socket.gethostname()}:{port}-{incarnation[:8]}"
 
 
 def main() -> int:

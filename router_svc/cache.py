@@ -22,6 +22,7 @@ from router_svc.lookups import Lookups
 from router_svc.news import News
 from router_svc.snapshot import Snapshot, Token
 from router_svc.turns import Turns
+from trunkline.errors import Cause
 from trunkline.secret import Secret
 from trunkline.telemetry import get_logger
 
@@ -54,6 +55,10 @@ class Cache:
         self.presence: Presence | None = None
         """Set before `run`, once the address is known."""
         self.peers: list[lease.Peer] = []
+        self.holder: lease.Holder | None = None
+        """Who lives under this router's id instead of it: then it is counted nowhere."""
+        self.held = News()
+        """Told when that changes."""
         self.disagrees = False
         """Whether the last load did not add up to its head: then the snapshot can prove nothing, and may be behind."""
         self._database_clock = DatabaseClock(time.time)
@@ -71,8 +76,8 @@ class Cache:
         self._jobs: dict[type, asyncio.Queue[Action]] = {kind: asyncio.Queue(1) for kind in self._lines}
         self._tickets: dict[int, asyncio.Event] = {}
         self._load_ended = News()
-        self.fault = ""
-        """What the last head read failed of; empty when it did not."""
+        self.fault: Cause | None = None
+        """Of what kind the failure of the last head read was; None when it did not fail."""
         self._rearm = asyncio.Event()
 
     # ------------------------------------------------------------------ what is held
@@ -234,9 +239,11 @@ class Cache:
         with _timed() as result:
             try:
                 head = await self._lines[ReadHead].run(catalog.read_head)
-                self.fault = ""
+                self.fault = None
             except LineDown as down:
-                head, self.fault = None, down.cause
+                if self.fault is not down.kind:
+                    log.warning("[Distributor] head not read", fault=down.cause, cause=down.kind)
+                head, self.fault = None, down.kind
                 result.append("failed")
         actions = self.follower.head_read(head, time.monotonic())
         if head is not None and self.snapshot is not None:
@@ -255,12 +262,28 @@ class Cache:
                 renewed = await self._lines[RenewLease].run(
                     lambda connection: lease.renew(connection, *presence, snapshot.token, self.state)
                 )
-                self.peers, granted = renewed.peers, True
+                self.peers, granted = renewed.peers, renewed.granted
                 self._database_clock.learn(renewed.time, began, time.monotonic())
+                self._note_holder(renewed.holder)
             except LineDown as down:
                 log.warning("lease not renewed", fault=down.cause)
         metrics.RENEWALS.labels("granted" if granted else "failed").inc()
         self._do(self.follower.leased(time.monotonic(), granted=granted))
+
+    def _note_holder(self, holder: lease.Holder | None) -> None:
+        """Say once who lives under this router's id, and once that nobody does any more."""
+        if holder is not None and holder != self.holder:
+            log.error(
+                "another router lives under this router's id: not counted until its lease ends",
+                router_id=holder.id,
+                address=holder.address,
+                incarnation=holder.incarnation,
+            )
+        elif holder is None and self.holder is not None:
+            log.info("this router's id is its own again", router_id=self.holder.id)
+        if holder != self.holder:
+            self.holder = holder
+            self.held.tell()
 
     async def _leave(self) -> None:
         """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""

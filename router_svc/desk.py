@@ -27,7 +27,7 @@ from router_svc.plan import Ask, Decision, OpenKey, Plan
 from router_svc.snapshot import Snapshot, Token
 from router_svc.turns import Turns
 from router_svc.turnstile import Turnstile
-from trunkline.errors import LostBranch, NotReady, Refused, Stale, Unverified
+from trunkline.errors import Cause, LostBranch, NotReady, Refused, Stale, Unverified
 from trunkline.telemetry import CACHE_FALLBACK, CACHE_RETRY, get_logger
 
 log = get_logger()
@@ -82,7 +82,7 @@ class Desk:
         self._negatives = Negatives()
         self._waiting = 0
         self._turnstile = Turnstile(time.monotonic, SHARE)
-        self._unproven = Unverified(cause="")
+        self._unproven = Unverified(cause=Cause.HEAD_MOVING)
         """The last of its kind: a database that is silent makes thousands of the same."""
 
     def at_once(self, request: Request, arrival: float) -> Decided | None:
@@ -216,7 +216,7 @@ class Desk:
         """Answer one pick, waiting if it must."""
         decided = self.at_once(request, arrival)
         if decided is None and self._waiting >= MOST_WAITING:
-            return Decided(Unverified(cause=f"{MOST_WAITING} picks are waiting"), self._cache.snapshot)
+            return Decided(Unverified(cause=Cause.TOO_MANY_WAITING), self._cache.snapshot)
         if decided is None:
             answers: list[Decided] = []
             await self.settle([request], arrival, lambda _, answer: answers.append(answer))
@@ -268,7 +268,7 @@ class Desk:
         return LostBranch(wanted=token.revision, chain=token.chain, revision=revision) if at_head else stale
 
     def _unverified(self) -> Unverified:
-        cause = self._cache.fault or "the database did not confirm it in time"
+        cause = self._cache.fault or Cause.HEAD_MOVING
         snapshot = self._cache.snapshot
         fresh = Unverified(cause=cause, revision=snapshot.token.revision if snapshot is not None else None)
         if fresh.metadata != self._unproven.metadata:

@@ -1,19 +1,22 @@
-"""Tells of a refusal whether a row that cannot be read may make it wrong.
+"""Whether a row that cannot be read, or a key that cannot be opened, may make a refusal wrong.
 
 The law: "no channel" and its kind are not said while there is an enabled row that might be the one asked for and that nobody
-can read. A row that says itself that it is off, or is of other groups and models, casts no doubt.
+can read, or an enabled channel whose key or proxy this router cannot open: others may have the secret that it lacks. A row
+that says itself that it is off, or is of other groups and models, casts no doubt. What exactly is at fault is in the status
+and in the log; a caller learns its kind alone.
 """
 
 from collections.abc import Iterator
 
 from router_svc.explain import groups_of
 from router_svc.plan import Ask
-from router_svc.snapshot import Quarantined, Snapshot, covers
+from router_svc.snapshot import Channel, Quarantined, Seal, Snapshot, covers
 from trunkline.errors import (
     AddressNotAllowed,
     ApiKeyDisabled,
     ApiKeyExpired,
     ApiKeyUnknown,
+    Cause,
     ModelNotAllowed,
     ModelNotInGroup,
     ModelUnknown,
@@ -31,12 +34,40 @@ def doubt(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Quarantined | None:
     return next(_doubts(snapshot, ask, refusal), None) if snapshot.quarantine else None
 
 
+def sealed_doubt(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Channel | None:
+    """Find a channel that could serve, had its key or proxy been opened."""
+    if not isinstance(refusal, NoChannel):
+        return None
+    for group in groups_of(snapshot, ask):
+        routes = snapshot.routes.get(group)
+        for _, route in routes.of(ask.model) if routes is not None else ():
+            # Only channels that stand in a tier are on; without exclusions there is one only where a key is broken.
+            for channel_id in (channel_id for tier in route.tiers for channel_id in tier):
+                channel = snapshot.channels.get(channel_id)
+                if channel is not None and _is_asked_for(ask, channel_id) and _is_sealed(channel):
+                    return channel
+    return None
+
+
 def undoubted(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Refused:
-    """Give the refusal itself, or UNVERIFIED when a row that cannot be read may make it wrong."""
-    row = doubt(snapshot, ask, refusal)
-    if row is None:
-        return refusal
-    return Unverified(cause=f"{row.kind} {row.id} cannot be read: {row.fault}", revision=snapshot.token.revision)
+    """The refusal itself, or UNVERIFIED when something that cannot be read or opened may make it wrong."""
+    revision = snapshot.token.revision
+    if doubt(snapshot, ask, refusal) is not None:
+        return Unverified(cause=Cause.ROW_UNREADABLE, revision=revision)
+    if sealed_doubt(snapshot, ask, refusal) is not None:
+        return Unverified(cause=Cause.KEY_NOT_OPENED, revision=revision)
+    return refusal
+
+
+def _is_asked_for(ask: Ask, channel_id: int) -> bool:
+    return channel_id not in ask.excluded and ask.required in (0, channel_id)
+
+
+def _is_sealed(channel: Channel) -> bool:
+    proxy = channel.shaping.proxy
+    return any(key.opened is Seal.BROKEN for key in channel.usable) or (
+        proxy is not None and proxy.opened is Seal.BROKEN
+    )
 
 
 def _doubts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Iterator[Quarantined]:

@@ -19,7 +19,8 @@ class Keyring:
     def __init__(self, sealer: Sealer) -> None:
         """Take what can unseal."""
         self._sealer = sealer
-        self._broken: dict[tuple[int, int | str], tuple[ChannelKey | Proxy, Quarantined]] = {}
+        self._broken: dict[tuple[int, int | str], tuple[bytes, Quarantined]] = {}
+        """By what was sealed: a read for one pick finds the same in an object of its own."""
 
     def open(self, channel: Channel, key: ChannelKey | None) -> bool:
         """Unseal a key that was not tried yet, if the channel needs one, and the proxy; tell whether it can be used."""
@@ -35,7 +36,7 @@ class Keyring:
         """List the keys and proxies of this snapshot that were found broken."""
         for place, (sealed, _) in list(self._broken.items()):
             channel = snapshot.channels.get(place[0])
-            if channel is None or (sealed not in channel.keys and sealed is not channel.shaping.proxy):
+            if channel is None or sealed != _sealed_at(channel, place[1]):
                 del self._broken[place]
         return [row for _, row in self._broken.values()]
 
@@ -50,6 +51,15 @@ class Keyring:
 
     def _report(self, channel: Channel, key_id: int | str, sealed: ChannelKey | Proxy, fault: str) -> None:
         row = Quarantined("channel", str(channel.id), channel.revision, channel.content_hash, fault, channel.revision)
-        self._broken[channel.id, key_id] = (sealed, row)
+        if (known := self._broken.get((channel.id, key_id))) is not None and known[0] == sealed.sealed:
+            return
+        self._broken[channel.id, key_id] = (sealed.sealed, row)
         metrics.UNSEALABLE.inc()
         log.warning("[Distributor] channel key cannot be opened", channel_id=channel.id, key_id=key_id, fault=fault)
+
+
+def _sealed_at(channel: Channel, key_id: int | str) -> bytes | None:
+    """What a channel holds sealed in a place; None when it holds nothing there."""
+    if key_id == PROXY:
+        return None if channel.shaping.proxy is None else channel.shaping.proxy.sealed
+    return next((key.sealed for key in channel.keys if key.id == key_id), None)

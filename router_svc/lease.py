@@ -1,7 +1,8 @@
 """The router's row in `routers`: the one thing that it writes, and how it learns of its peers and of the time.
 
 The law: the row lives by the database's clock and is renewed in one statement; `follower` decides when, and when it no longer
-counts here. On a drain the row goes at once, so that nobody waits for this router.
+counts here. Nobody takes the row of an id while another incarnation lives in it: two routers would count as one. On a drain
+the row goes at once, so that nobody waits for this router.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ INSERT INTO routers (
     version = excluded.version,
     expire_time = excluded.expire_time,
     start_time = CASE WHEN routers.incarnation = excluded.incarnation THEN routers.start_time ELSE now() END
+WHERE routers.incarnation = excluded.incarnation OR routers.expire_time <= now()
+RETURNING id
 """
+_HOLDER: Final = "SELECT id, address, incarnation FROM routers WHERE id = %s AND incarnation <> %s"
 _PEERS: Final = "SELECT id, address, state FROM routers WHERE expire_time > now() ORDER BY id LIMIT 1000"
 _TIME: Final = "SELECT extract(EPOCH FROM clock_timestamp())::float8"
 _LEAVE: Final = "DELETE FROM routers WHERE id = %s AND incarnation = %s"
@@ -49,9 +53,21 @@ class Peer(NamedTuple):
     state: str
 
 
+class Holder(NamedTuple):
+    """The router that lives in the row of an id."""
+
+    id: str
+    address: str
+    incarnation: str
+
+
 class Renewed(NamedTuple):
     """What a renewal brought."""
 
+    granted: bool
+    """False while another incarnation lives under the id."""
+    holder: Holder | None
+    """That other one, as far as it can still be seen."""
     peers: list[Peer]
     time: float
     """By the database's clock, in seconds since the epoch."""
@@ -70,10 +86,18 @@ async def renew(connection: Connection, who: Identity, address: str, applied: To
         "seconds": LEASE,
     }
     async with connection.pipeline():
-        await connection.execute(_RENEW, values)
+        written = await connection.execute(_RENEW, values)
+        holder = await connection.execute(_HOLDER, (who.id, who.incarnation))
         peers = await connection.execute(_PEERS)
         time = await connection.execute(_TIME)
-        return Renewed([Peer(*row) for row in await peers.fetchall()], (await time.fetchall())[0][0])
+        granted = await written.fetchone() is not None
+        held_by = await holder.fetchone()
+        return Renewed(
+            granted,
+            Holder(*held_by) if held_by is not None and not granted else None,
+            [Peer(*row) for row in await peers.fetchall()],
+            (await time.fetchall())[0][0],
+        )
 
 
 async def leave(connection: Connection, who: Identity) -> None:

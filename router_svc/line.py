@@ -16,6 +16,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.types.json import set_json_loads
 
+from trunkline.errors import Cause
 from trunkline.secret import Secret
 
 T = TypeVar("T")
@@ -25,9 +26,9 @@ Connection = psycopg.AsyncConnection[psycopg.rows.TupleRow]
 class LineDown(Exception):  # noqa: N818 - a state of the line
     """The database did not answer on this line; `cause` says how, without any value of a query."""
 
-    def __init__(self, cause: str) -> None:
-        """Keep the cause."""
-        self.cause = cause
+    def __init__(self, cause: str, kind: Cause = Cause.DATABASE_UNREACHABLE) -> None:
+        """Keep the cause, which is for the log, and its kind, which anybody may learn."""
+        self.cause, self.kind = cause, kind
         super().__init__(cause)
 
 
@@ -58,7 +59,7 @@ class Line:
             async with asyncio.timeout(self._silence):
                 connection = self._connection or await self._open()
         except (psycopg.Error, OSError, TimeoutError) as error:
-            raise LineDown(_cause(error)) from None
+            raise LineDown(_cause(error), _kind(error)) from None
         sound = False
         try:
             async with self._watched():
@@ -66,7 +67,9 @@ class Line:
             sound = True
             return answer
         except (psycopg.Error, OSError) as error:
-            raise LineDown("silent too long" if self._silent else _cause(error)) from None
+            if self._silent:
+                raise LineDown("silent too long", Cause.DATABASE_SLOW) from None
+            raise LineDown(_cause(error), _kind(error)) from None
         finally:
             if not sound:
                 self._give_up()
@@ -145,6 +148,11 @@ def leaving() -> bool:
 
 def _raw(data: str | bytes) -> bytes:
     return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _kind(error: Exception) -> Cause:
+    slow = isinstance(error, TimeoutError | psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable)
+    return Cause.DATABASE_SLOW if slow else Cause.DATABASE_UNREACHABLE
 
 
 def _cause(error: Exception) -> str:

@@ -18,7 +18,7 @@ from router_svc.plan import Plan
 from router_svc.plan_writer import PlanWriter
 from router_svc.turns import Turns
 from router_svc.wire import Asked, Asks
-from trunkline.errors import FieldFault, InvalidFields, Unverified
+from trunkline.errors import Cause, FieldFault, InvalidFields, Unverified
 from trunkline.v1 import router_pb2
 
 MOST_DEFERRED: Final = 1_024
@@ -27,7 +27,7 @@ MOST_PICKS: Final = 1_024
 """Picks of one message."""
 _TOGETHER: Final = 128
 """Refusals that wait for each other until they travel in one message: a message costs as much as a dozen of them."""
-_FULL: Final = Unverified(cause=f"{MOST_DEFERRED} picks of this stream are waiting")
+_FULL: Final = Unverified(cause=Cause.TOO_MANY_WAITING)
 
 
 def _slot(deferred: list[int]) -> bytes:

@@ -30,7 +30,9 @@ class Settings(Process, Http, Tls, Tokens):
         "TRUNKLINE_ROUTER_HTTP_LISTEN", Listen("127.0.0.1", 9151), "Where /metrics, /health and /readyz are served."
     )
     router_id: str | None = setting(
-        "TRUNKLINE_ROUTER_ID", None, "This router's name among the others; its advertised address when not set."
+        "TRUNKLINE_ROUTER_ID",
+        None,
+        "This router's name among the others, of which no other may live; made of host, port and chance when not set.",
     )
     advertise: str | None = setting(
         "TRUNKLINE_ROUTER_ADVERTISE",

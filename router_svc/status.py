@@ -41,6 +41,8 @@ def status_message(
         cache_enabled=cache_enabled,
         start_time=started,
     )
+    if (holder := cache.holder) is not None:
+        status.id_held_by = f"{holder.incarnation} at {holder.address}"
     if cache.follower.head is not None:
         status.head.CopyFrom(wire.token_message(cache.follower.head))
     if cache.snapshot is not None:

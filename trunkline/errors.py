@@ -191,8 +191,19 @@ class NoChannel(Refused):
     )
 
 
+class Cause(StrEnum):
+    """Why something cannot be proven now; all that a caller who may not read is told."""
+
+    DATABASE_UNREACHABLE = "DATABASE_UNREACHABLE"
+    DATABASE_SLOW = "DATABASE_SLOW"
+    HEAD_MOVING = "HEAD_MOVING"
+    ROW_UNREADABLE = "ROW_UNREADABLE"
+    KEY_NOT_OPENED = "KEY_NOT_OPENED"
+    TOO_MANY_WAITING = "TOO_MANY_WAITING"
+
+
 class Unverified(Refused):
-    """A negative answer could not be proven fresh in time."""
+    """A negative answer could not be proven fresh in time; `cause` is a `Cause`, since anybody may read it."""
 
     reason, code, retry_delay = Reason.UNVERIFIED, Code.UNAVAILABLE, RETRY_DELAY
     template = "cannot be proven now: {cause}"

@@ -61,6 +61,11 @@ class Health:
         if self._reason != "draining":
             self._reason = ""
 
+    def set_waiting(self, reason: str) -> None:
+        """Turn work away until `set_ready`, unless draining."""
+        if self._reason != "draining":
+            self._reason = reason
+
     def set_draining(self) -> None:
         """Turn work away, for good."""
         self._reason = "draining"

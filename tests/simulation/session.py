@@ -325,8 +325,21 @@ def _renew(_state: Catalog, values: Any, database: Database, now: float) -> Rows
     applied = Token(values["revision"], values["chain"])
     expire = database.clock(now) + values["seconds"]
     row = Lease(values["address"], values["incarnation"], applied, values["state"], expire)
+    if _held_by_another(database, values["id"], values["incarnation"], now):
+        return []
     database.lease(values["id"], row, now)
-    return []
+    return [(values["id"],)]
+
+
+def _holder(_state: Catalog, params: Any, database: Database, _now: float) -> Rows:
+    router_id, incarnation = params
+    row = database.leases.get(router_id)
+    return [(router_id, row.address, row.incarnation)] if row is not None and row.incarnation != incarnation else []
+
+
+def _held_by_another(database: Database, router_id: str, incarnation: str, now: float) -> bool:
+    row = database.leases.get(router_id)
+    return row is not None and row.incarnation != incarnation and row.expire > database.clock(now)
 
 
 def _leave(_state: Catalog, params: Any, database: Database, now: float) -> Rows:
@@ -353,6 +366,7 @@ def _statements() -> Mapping[str, Statement]:
         catalog._CHAIN: _chain_rows,
         catalog._HISTORY: _history_rows,
         lease._RENEW: _renew,
+        lease._HOLDER: _holder,
         lease._LEAVE: _leave,
         lease._PEERS: _peers,
         lease._TIME: lambda _state, _params, database, now: [(database.clock(now),)],

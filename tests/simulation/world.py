@@ -136,7 +136,9 @@ class World:
         for node in self._processes():
             node.path.calm()
         silent = any(step.kind == "lose" for step in self._schedule.steps)
-        universe.run(universe.now + (REST_AFTER_SILENCE if silent else REST), self._at_rest)
+        killed = any(step.kind == "kill router" for step in self._schedule.steps)
+        bound = REST_AFTER_SILENCE if silent else REST
+        universe.run(universe.now + bound + (LEASE if killed else 0.0), self._at_rest)
         if universe.over:
             return
         if not self._at_rest():

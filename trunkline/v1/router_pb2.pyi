@@ -1263,6 +1263,7 @@ class GetRouterStatusResponse(_message.Message):
     CACHE_ENABLED_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    ID_HELD_BY_FIELD_NUMBER: _builtins.int
     router_id: _builtins.str
     """The router's id."""
     incarnation: _builtins.str
@@ -1281,6 +1282,8 @@ class GetRouterStatusResponse(_message.Message):
     """API keys held."""
     cache_enabled: _builtins.bool
     """Whether picks are answered from the snapshot; following never stops."""
+    id_held_by: _builtins.str
+    """Which other process lives under this router's id, `incarnation at address`; then this one is counted nowhere."""
     @_builtins.property
     def applied(self) -> _revision_pb2.RevisionToken:
         """The state in force; absent while there is none."""
@@ -1328,10 +1331,11 @@ class GetRouterStatusResponse(_message.Message):
         cache_enabled: _builtins.bool = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         head: _revision_pb2.RevisionToken | None = ...,
+        id_held_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "lease_left", b"lease_left", "snapshot_age", b"snapshot_age", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "id_held_by", b"id_held_by", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

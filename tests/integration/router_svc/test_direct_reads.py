@@ -17,7 +17,7 @@ from tests.integration.router_svc.running import (
     refusal_of,
     running_router,
 )
-from trunkline.errors import Reason
+from trunkline.errors import Cause, Reason
 from trunkline.v1 import router_pb2
 
 
@@ -152,7 +152,7 @@ async def test_no_flat_no_while_a_row_that_might_serve_cannot_be_read(client: Cl
     for model in ("m", "bad-1"):
         refusal = await refusal_of(client.pick(model, min_token=token))
         assert (refusal.reason, refusal.retry_delay) == (Reason.UNVERIFIED, 1.0)
-        assert f"channel {bad} cannot be read" in refusal.message
+        assert refusal.metadata["cause"] == Cause.ROW_UNREADABLE
         assert "secret" not in refusal.message
     assert (await refusal_of(client.pick("none"))).reason is Reason.MODEL_UNKNOWN
     assert (await refusal_of(client.pick("other", group="vip"))).reason is Reason.MODEL_NOT_IN_GROUP

@@ -6,7 +6,7 @@ import pytest
 
 from router_svc.catalog import one_state_a_read
 from router_svc.follower import State
-from router_svc.lease import Identity, leave, renew
+from router_svc.lease import Holder, Identity, leave, renew
 from router_svc.snapshot import Token
 from tests.harness.waiting import eventually_async
 from tests.integration.router_svc.running import (
@@ -56,8 +56,11 @@ async def test_a_router_that_leaves_takes_no_lease_but_its_own(database: Databas
     """Its successor under the same id may have come already, and must go on being waited for."""
     token = Token(1, "00")
     old, new = Identity("r", "old", "1"), Identity("r", "new", "1")
-    for who in (old, new):
-        await renew(database.connection, who, "127.0.0.1:1", token, State.SERVING)
+    assert (await renew(database.connection, old, "127.0.0.1:1", token, State.SERVING)).granted
+    refused = await renew(database.connection, new, "127.0.0.1:2", token, State.SERVING)
+    assert (refused.granted, refused.holder) == (False, Holder("r", "127.0.0.1:1", "old"))
+    await database.run("UPDATE routers SET expire_time = now()")
+    assert (await renew(database.connection, new, "127.0.0.1:2", token, State.SERVING)).granted
     await leave(database.connection, old)
     assert await database.run("SELECT incarnation FROM routers") == [("new",)]
     await leave(database.connection, new)
@@ -313,13 +316,15 @@ async def test_routers_name_each_other_and_leave_at_once(migrated_dsn: str, rout
     """A relay finds every router from one of them; a drained router is nobody's peer."""
     client = router.client()
 
+    own = (await client.status()).router_id
+
     async def peers_are(expected: set[str]) -> bool:
         return {peer.router_id for peer in (await client.status()).peers} == expected
 
     async with running_router(migrated_dsn, TRUNKLINE_ROUTER_ID="second") as second:
         await second.ready()
-        await eventually_async(lambda: peers_are({router.address, "second"}), 3.0)
-    await eventually_async(lambda: peers_are({router.address}), 3.0)
+        await eventually_async(lambda: peers_are({own, "second"}), 3.0)
+    await eventually_async(lambda: peers_are({own}), 3.0)
 
 
 @pytest.mark.parametrize("sync_frequency", ["0.1", "60"])

@@ -169,6 +169,6 @@ async def test_a_proxy_is_for_those_who_may_have_keys(
     assert PASSWORD not in f"{answer}{await client.status()}"
     await reached_through(database, channel_id, url=PROXY_URL, sealed_for=channel_id + 1)
     refusal = await refusal_of(client.pick("m", min_token=await database.token()))
-    assert (refusal.reason, PASSWORD in refusal.message) == (Reason.NO_CHANNEL, False)
+    assert (refusal.reason, PASSWORD in refusal.message) == (Reason.UNVERIFIED, False)
     assert "cannot be opened" in (logged := "".join(capsys.readouterr()))
     assert PASSWORD not in logged

@@ -246,7 +246,7 @@ async def test_the_router_speaks_first_and_answers_each_message(router: RunningR
     token = await database.token()
     async with invalidating(router) as call:
         first = await applied_on(call, token)
-        assert first.router_id == router.address
+        assert first.router_id == router.router.cache.presence.who.id  # type: ignore[union-attr]
         assert first.state == router_pb2.ROUTER_STATE_SERVING
         assert first.digest == str(int(first.digest))
         await call.write(router_pb2.InvalidateRequest(admin_id="an admin"))

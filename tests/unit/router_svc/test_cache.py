@@ -17,6 +17,7 @@ from router_svc.lineage import Standing
 from router_svc.snapshot import Head, Token
 from tests.harness.waiting import turns
 from tests.unit.router_svc.builders import channel, snapshot
+from trunkline.errors import Cause
 from trunkline.secret import Secret
 
 
@@ -64,7 +65,7 @@ async def test_a_head_read_that_failed_wakes_who_waited_for_it() -> None:
     held._tickets[1] = waiting
     await held._read_head(ReadHead(1))
     assert waiting.is_set()
-    assert held.fault == "nobody there"
+    assert held.fault is Cause.DATABASE_UNREACHABLE
 
 
 async def test_while_nothing_is_loaded_a_head_read_that_failed_is_news() -> None:
@@ -199,6 +200,6 @@ async def test_each_renewal_of_the_lease_tells_the_time_by_which_api_keys_expire
     held._install(Loaded("full", read, read.head, [], 1), 0.0)
     held.presence = Presence(Identity("r", "1", "0"), "r:1")
     told = time.time() + 1_000_000.0
-    held._lines[RenewLease] = ToldLine(Renewed([], told))
+    held._lines[RenewLease] = ToldLine(Renewed(True, None, [], told))
     await held._renew(RenewLease())
     assert abs(held.time() - told) < 60.0

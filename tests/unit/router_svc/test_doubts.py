@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from router_svc.doubts import doubt
+from router_svc.doubts import doubt, undoubted
 from router_svc.draft import BadRow
 from router_svc.picker import decide
 from router_svc.plan import Ask
 from router_svc.snapshot import Snapshot
-from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, open_any, snapshot
-from trunkline.errors import Refused
+from tests.unit.router_svc.builders import NOW, SECRET_HASH, api_key, channel, key, open_any, snapshot
+from trunkline.errors import Cause, NoChannel, Refused, Unverified
 
 
 def doubtful(held: Snapshot, ask: Ask) -> str:
@@ -72,3 +72,35 @@ def test_limits_of_an_older_version_of_an_api_key_are_doubtful() -> None:
     bad = BadRow("api_key", 3, 2, 5, "a fault", off=False, hash=SECRET_HASH)
     held = snapshot(channel(1), bad, revision=2, last_good=before)
     assert doubtful(held, Ask("m", SECRET_HASH)) == "api_key 3"
+
+
+def said_of(held: Snapshot, ask: Ask) -> Refused:
+    """The refusal as it may be said."""
+    refusal = decide(held, ask, NOW, open_any)
+    assert isinstance(refusal, Refused)
+    return undoubted(held, ask, refusal)
+
+
+def test_a_key_that_cannot_be_opened_is_a_doubt_and_never_an_off() -> None:
+    """Another router may have the secret that this one lacks; one sound key beside it does not settle a broken one."""
+    held = snapshot(channel(1, keys=[key(10, broken=True)]), channel(2, status="DISABLED"))
+    said = said_of(held, Ask("m", group="default"))
+    assert isinstance(said, Unverified)
+    assert said.metadata["cause"] == Cause.KEY_NOT_OPENED
+    assert isinstance(said_of(held, Ask("m", group="default", excluded=frozenset({1}))), NoChannel)
+    assert isinstance(said_of(held, Ask("m", group="default", required=2)), NoChannel)
+    assert isinstance(said_of(held, Ask("m", group="default", required=1)), Unverified)
+
+
+def test_a_broken_key_that_is_off_casts_no_doubt() -> None:
+    """Neither does one of a channel that is off: opening it would change nothing."""
+    off = snapshot(channel(1, keys=[key(10, "DISABLED", broken=True)]))
+    assert isinstance(said_of(off, Ask("m", group="default")), NoChannel)
+    disabled = snapshot(channel(1, keys=[key(10, broken=True)], status="DISABLED"))
+    assert isinstance(said_of(disabled, Ask("m", group="default")), NoChannel)
+
+
+def test_a_refusal_names_the_kind_of_a_doubt_and_nothing_of_the_row() -> None:
+    """What exactly is at fault is for the status and the log."""
+    said = said_of(snapshot(unread(7)), Ask("m", group="default"))
+    assert (said.metadata["cause"], "7" in said.message.partition(":")[2]) == (Cause.ROW_UNREADABLE, False)
