@@ -28,6 +28,8 @@ INSERT INTO routers (
     expire_time = excluded.expire_time,
     start_time = CASE WHEN routers.incarnation = excluded.incarnation THEN routers.start_time ELSE now() END
 WHERE routers.incarnation = excluded.incarnation OR routers.expire_time <= now()
+    -- Longer than any lease lasts: the clock went back since, and nobody can be kept out for as long as that.
+    OR routers.expire_time > excluded.expire_time
 RETURNING id
 """
 _HOLDER: Final = "SELECT id, address, incarnation FROM routers WHERE id = %s AND incarnation <> %s"

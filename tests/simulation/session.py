@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import psycopg
 
 from router_svc import catalog, lease
+from router_svc.follower import LEASE
 from router_svc.line import Connection, Line
 from router_svc.rows import API_KEY_COLUMNS, CHANNEL_COLUMNS, GROUP_COLUMNS
 from router_svc.snapshot import Head, Token
@@ -339,7 +340,7 @@ def _holder(_state: Catalog, params: Any, database: Database, _now: float) -> Ro
 
 def _held_by_another(database: Database, router_id: str, incarnation: str, now: float) -> bool:
     row = database.leases.get(router_id)
-    return row is not None and row.incarnation != incarnation and row.expire > database.clock(now)
+    return row is not None and row.incarnation != incarnation and 0.0 < row.expire - database.clock(now) <= LEASE
 
 
 def _leave(_state: Catalog, params: Any, database: Database, now: float) -> Rows:

@@ -136,9 +136,9 @@ class World:
         for node in self._processes():
             node.path.calm()
         silent = any(step.kind == "lose" for step in self._schedule.steps)
-        killed = any(step.kind == "kill router" for step in self._schedule.steps)
+        replaced = any(step.kind in {"kill router", "drain router"} for step in self._schedule.steps)
         bound = REST_AFTER_SILENCE if silent else REST
-        universe.run(universe.now + bound + (LEASE if killed else 0.0), self._at_rest)
+        universe.run(universe.now + bound + (LEASE if replaced else 0.0), self._at_rest)
         if universe.over:
             return
         if not self._at_rest():
