@@ -57,7 +57,7 @@ class RelayConnection(BoundedConnection):
             self.to_asgi()
             return
         before, parser = self.cycle, self.parser
-        takes_chunks = parser.get_http_version() != "1.0"
+        takes_chunks = self._version != "1.0"
         if not takes_chunks:  # such a client knows no `100 Continue`: RFC 9110, 10.1.1
             self.headers = [header for header in self.headers if header[0] != b"expect"]
         self.cycle = exchange = Exchange(

@@ -32,6 +32,8 @@ class BoundedConnection(Parting):
     _offered = False
     """Whether the head just read offers another protocol."""
     _fault: HttpFault | None = None
+    _version = "1.1"
+    """Of the last head."""
 
     # ------------------------------------------------------------ bytes
 
@@ -135,7 +137,7 @@ class BoundedConnection(Parting):
             return  # the parser takes the body for another protocol's: see `_decline`
         if self._head_bytes > self.bounds.max_head_bytes:
             self._weigh()
-        version = parser.get_http_version()
+        self._version = version = parser.get_http_version()
         if (fault := fault_of(version, self.headers)) is not None:
             self._give_up(fault)
         if not self.url.startswith(b"/"):

@@ -5,6 +5,7 @@ declined by reading the same request without it.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from trunkline.http_faults import BAD_HOST, MALFORMED, OTHER_VERSION, TRANSFER_CODING, HttpFault
@@ -17,12 +18,18 @@ _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+")
 _OFFER: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
+@lru_cache(maxsize=256)
+def _is_host(value: bytes) -> bool:
+    """Whether a `Host` is one; nearly every request names the same."""
+    return _HOST.fullmatch(value) is not None
+
+
 def fault_of(version: str, headers: Headers) -> HttpFault | None:
     """Why a head whose grammar is right cannot be served; names are in lower case."""
     names = dict(headers)
     if version == "1.1" and len(names) == len(headers) and b"transfer-encoding" not in names:
         host = names.get(b"host")  # nearly every head: each name once, and nothing about its framing to ask
-        return None if host is not None and _HOST.fullmatch(host) else BAD_HOST
+        return None if host is not None and _is_host(host) else BAD_HOST
     if version not in ("1.1", "1.0"):
         return OTHER_VERSION
     hosts = [value for name, value in headers if name == b"host"]
