@@ -23,7 +23,7 @@ from admin_svc.service import SCOPES, AdminService
 from admin_svc.settings import Settings
 from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
-from trunkline import rpc
+from trunkline import auth, rpc
 from trunkline.database import CONNECT_TIMEOUT, open_pool
 from trunkline.http_connection import BoundedConnection
 from trunkline.secret import ApiKeyHasher, Sealer
@@ -52,9 +52,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
     tokens = settings.table()
     tools = Tools(Sealer.parse(settings.encryption_keys), ApiKeyHasher(settings.pepper))
     async with open_pool(settings.dsn, _APPLICATION, max_size=settings.pool_size) as pool:
-        broadcaster = Broadcaster(
-            Follower(pool), lambda address: rpc.dial(address, settings.admin_token, settings), str(settings.listen)
-        )
+        broadcaster = Broadcaster(Follower(pool), lambda address: _dial(settings, address), str(settings.listen))
         service = AdminService(store=Store(pool, tools.sealer), pool=pool, broadcaster=broadcaster, tools=tools)
         http = HttpServer(
             HttpFace(service, tokens, health),
@@ -88,6 +86,11 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
                         await server.stop(settings.drain_timeout)
             finally:
                 closing.set()
+
+
+def _dial(settings: Settings, address: str) -> rpc.Dialled:
+    """Dial what a row of the database calls a router, with a token that only invalidates, and only there."""
+    return rpc.dial(address, auth.bound(settings.admin_token, auth.TO_INVALIDATE, address), settings)
 
 
 async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:

@@ -5,6 +5,7 @@
     ├── PostgresError           no fitting binaries, initdb failed, the server does not start
     ├── PortInUseError          somebody else has the port
     ├── ChildError              a child does not become ready, or keeps dying
+    ├── CertificatesError       certificates cannot be made there
     └── DemoError               the demo upstream or its first request failed
 
 Law: an operator reads these without a traceback, so each message says what is wrong and what to do about it. The
@@ -63,6 +64,10 @@ class PortInUseError(OperatorError):
         super().__init__(
             f"port {port} on {host} is already in use; free it, or choose another with {flag} (0 takes a free one)"
         )
+
+
+class CertificatesError(OperatorError):
+    """Certificates cannot be made."""
 
 
 class ChildError(OperatorError):

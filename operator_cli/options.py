@@ -6,16 +6,19 @@ Law: faults of a command line are found before anything is touched, and say whic
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from operator_cli.certificates import DOMAIN, CertsOptions
 from operator_cli.settings import LISTENS, default_data_directory, listens
 from trunkline import __version__
 from trunkline.settings import Listen
 
 _LAST_PORT = 65535
+_HOST = re.compile(r"[A-Za-z0-9*]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +44,69 @@ class UpOptions:
         return list(range(self.router_port, self.router_port + self.routers))
 
 
-def parse(arguments: Sequence[str]) -> UpOptions:
+def parse(arguments: Sequence[str]) -> UpOptions | CertsOptions:
     """Read a command line. Leaves through SystemExit, as argparse does, on --help, --version and faults.
 
     Raises OperatorError for what the environment says and `up` cannot do.
     """
     parser = argparse.ArgumentParser(prog="trunkline", description="LLM API routing.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"trunkline {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     up = commands.add_parser(
         "up",
         help="run everything on this machine",
         description="Run admin, routers, relays and their database on this machine, until Ctrl-C.",
         allow_abbrev=False,
     )
-    _add_up_flags(up, listens())
-    options = UpOptions(**vars(parser.parse_args(arguments)))
+    certs = commands.add_parser(
+        "certs",
+        help="make certificates for services on several machines",
+        description="Make a CA and a certificate for routers, relays and admins, or renew those that end soon.",
+        allow_abbrev=False,
+    )
+    _add_certs_flags(certs)
+    if "up" in arguments:  # whose defaults the environment says
+        _add_up_flags(up, listens())
+    flags = vars(parser.parse_args(arguments))
+    if flags.pop("command") == "certs":
+        return CertsOptions(**flags | {"names": tuple(flags["names"])})
+    options = UpOptions(**flags)
     if max(options.router_ports()) > _LAST_PORT:
         up.error(f"--router-port {options.router_port} leaves no room for {options.routers} routers")
     return options
+
+
+def _add_certs_flags(certs: argparse.ArgumentParser) -> None:
+    add = certs.add_argument
+    add(
+        "--dir",
+        dest="directory",
+        type=_directory,
+        default=Path("trunkline-certs").absolute(),
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    add(
+        "--name",
+        dest="names",
+        type=_name,
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a host name or address that the services' HTTP is reached by; may be repeated",
+    )
+    add("--days", type=_days, default=397, metavar="N", help="how long certificates are valid; default: %(default)s")
+    add("--renew", action="store_true", help="make them anew, however long they are valid")
+
+
+def _name(text: str) -> str:
+    if not _HOST.fullmatch(text) or text.lower().endswith(DOMAIN):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host name or an address outside {DOMAIN}")
+    return text.lower()
+
+
+def _days(text: str) -> int:
+    return _number(text, 1, 3_650)
 
 
 def _add_up_flags(up: argparse.ArgumentParser, given: Mapping[str, Listen]) -> None:

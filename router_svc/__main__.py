@@ -16,7 +16,7 @@ from router_svc.lease import Identity
 from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
-from trunkline import loop_lag
+from trunkline import auth, loop_lag
 from trunkline.database import with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.rpc import Server
@@ -50,7 +50,8 @@ class Router:
             asks=wire.Asks(ApiKeyHasher(settings.pepper)),
             keyring=keyring,
         )
-        self.grpc = Server(settings.listen, settings.table(), SCOPES, tls=settings, reserved=settings.die_with_parent)
+        self._tokens = settings.table()
+        self.grpc = Server(settings.listen, self._tokens, SCOPES, tls=settings, reserved=settings.die_with_parent)
         serve_on(self.grpc.grpc, self.parts)
         metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.trust().age)
         metrics.SERVING.set_function(lambda: float(not self.cache.trust().degraded))
@@ -70,6 +71,7 @@ class Router:
         incarnation = uuid.uuid4().hex
         router_id = settings.router_id or _own_id(address, incarnation)
         who = Identity(router_id, incarnation, importlib.metadata.version("trunkline"))
+        self._be_known_at(address)
         self.cache.presence = Presence(who, address)
         log.info(
             "router serves", grpc=self.grpc.address, http=http.address, router_id=who.id, incarnation=who.incarnation
@@ -94,6 +96,14 @@ class Router:
             await self._drain()
             watching.cancel()
             followed.set()
+
+    def _be_known_at(self, address: str) -> None:
+        """Take the tokens that are good at the advertised address alone, and know the proof for it."""
+        settings = self._settings
+        invalidates = auth.bound(settings.admin_token, auth.TO_INVALIDATE, address)
+        self._tokens.grant(invalidates, frozenset({auth.INVALIDATE}))
+        self._tokens.grant(auth.bound(settings.service_token, auth.TO_PICK, address), auth.SERVICE_SCOPES)
+        self.parts.proof = auth.bound(settings.service_token, auth.IS_ROUTER, address)
 
     async def _get_ready(self) -> None:
         """Be ready once a head was confirmed or a copy serves, and while no other router lives under this one's id."""

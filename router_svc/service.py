@@ -36,6 +36,7 @@ from trunkline.errors import (
     Refused,
 )
 from trunkline.rpc import caller, refusal_of
+from trunkline.secret import Secret
 from trunkline.v1 import router_pb2, router_pb2_grpc
 
 _SERVICE: Final = "/trunkline.v1.RouterService/"
@@ -54,7 +55,7 @@ MOST_OUTCOMES: Final = 1_024
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
     """What the service translates for."""
 
@@ -67,6 +68,8 @@ class Parts:
     drain: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service goes down: streams end, as soon as what they owe is answered."""
     start_time: float = field(default_factory=time.time)
+    proof: Secret | None = None
+    """What shows that this router is one, at its advertised address."""
 
 
 def serve_on(server: grpc.aio.Server, parts: Parts) -> None:
@@ -175,10 +178,12 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         )
 
     async def GetRouterStatus(
-        self, _request: router_pb2.GetRouterStatusRequest, _context: Context
+        self, _request: router_pb2.GetRouterStatusRequest, context: Context
     ) -> router_pb2.GetRouterStatusResponse:
-        """Tell what this router holds."""
+        """Tell what this router holds; and prove what it is, to whoever may have credentials."""
         parts = self._parts
+        if parts.proof is not None and auth.CREDENTIALS in caller().scopes:
+            context.set_trailing_metadata(((auth.PROOF_NAME, parts.proof.reveal()),))
         return status_message(self._cache, parts.keyring, parts.start_time, cache_enabled=self._desk.from_snapshot)
 
     # ------------------------------------------------------------------ inside

@@ -71,6 +71,10 @@ class Settings(Process, Http, Tls, Tokens):
         faults += [
             fault for fault in self.faults_of(self.http_listen, "TRUNKLINE_ROUTER_HTTP_LISTEN") if fault not in faults
         ]
+        if self.serves_tls and self.tls_ca is None and not self.listen.loopback and not self.allow_plaintext:
+            faults.append(
+                SettingFault("TRUNKLINE_TLS_CA", "must be set beyond loopback: callers prove themselves by it, too")
+            )
         if self.listen.fd is not None:
             faults.append(SettingFault("TRUNKLINE_ROUTER_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
         return [*faults, *self.token_faults()]

@@ -1,6 +1,12 @@
-"""Bearer tokens and their scopes. The law: a token is looked up whole, by its digest, so that no prefix or timing tells."""
+"""Bearer tokens and their scopes.
+
+The law: a token is looked up whole, by its digest, so that no prefix or timing tells. A service that dials an address which a
+row of the database named shows it a *bound* token: made from a secret for one use at one address, it tells nothing of the
+secret, and nobody at another address takes it.
+"""
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from typing import Final, Self
 
@@ -23,6 +29,22 @@ ADMIN_SCOPES: Final = SCOPES - {CREDENTIALS}
 NO_SCOPES: Final[frozenset[str]] = frozenset()
 
 
+TO_INVALIDATE: Final = "invalidate"
+"""What an admin shows a router, bound by the admin token."""
+TO_PICK: Final = "pick"
+"""What a relay shows a router that another one named, bound by the service token."""
+IS_ROUTER: Final = "router"
+"""What a router shows to whoever may have credentials, bound by the service token: that it is one, at this address."""
+PROOF_NAME: Final = "x-trunkline-router-proof"
+"""The metadata of a router's status in which it shows that."""
+
+
+def bound(secret: Secret, use: str, address: str) -> Secret:
+    """A secret for one use at one address (`host:port`), as good as random to whoever lacks the one that it is made from."""
+    made = hmac.new(secret.reveal().encode(), f"trunkline\n{use}\n{address}".encode(), hashlib.sha256)
+    return Secret(made.hexdigest())
+
+
 class TokenTable:
     """Which scopes a bearer token has."""
 
@@ -43,6 +65,10 @@ class TokenTable:
             if token:
                 scopes[token] = scopes.get(token, NO_SCOPES) | granted
         return cls(scopes)
+
+    def grant(self, token: Secret, scopes: frozenset[str]) -> None:
+        """Know one more token."""
+        self._scopes[_digest(token.reveal())] = scopes
 
     def scopes_of(self, token: str) -> frozenset[str]:
         """Tell a token's scopes; none when it is unknown."""

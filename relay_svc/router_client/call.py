@@ -23,7 +23,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from trunkline.rpc import PlaintextDialError, check_dial
+from trunkline.rpc import ROUTER_NAME, PlaintextDialError, check_dial
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
 from trunkline.settings import Listen
@@ -70,7 +70,8 @@ async def open_call(peer: Peer, path: str, hear: Hear) -> "Call":
         context = _tls_context(peer.tls)
         call = Call(peer, path, hear, secure=context is not None)
         async with asyncio.timeout(CONNECT_LIMIT):
-            await loop.create_connection(lambda: call, target.host, target.port, ssl=context)
+            name = ROUTER_NAME if context is not None else None
+            await loop.create_connection(lambda: call, target.host, target.port, ssl=context, server_hostname=name)
     except PlaintextDialError as fault:
         raise CallEnded(f"not connected: {fault}") from None
     except (OSError, ValueError, h2.exceptions.H2Error) as fault:

@@ -7,7 +7,7 @@ hangs is a router lost: its status is asked for at intervals, each time with a d
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -20,6 +20,7 @@ from relay_svc.router_client.call import Call, CallEnded, Hear, Peer, open_call
 from relay_svc.router_client.outcomes import OutcomeStream
 from relay_svc.router_client.picks import Answer, PickStream, StreamBroke
 from relay_svc.router_client.wire import models_from, refused_from
+from trunkline import auth
 from trunkline.rpc import PlaintextDialError, dial, read_error
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
@@ -29,8 +30,13 @@ from trunkline.v1 import router_pb2_grpc
 
 log = get_logger()
 
+
+class Unproven(Exception):  # noqa: N818 - a state: whoever answers is not asked
+    """Whoever answers at an address that was named has not shown that it is a router."""
+
+
 _LOST: Final = (
-    *(grpc.aio.AioRpcError, CallEnded, PlaintextDialError),
+    *(grpc.aio.AioRpcError, CallEnded, PlaintextDialError, Unproven),
     *(TimeoutError, EOFError, asyncio.InvalidStateError),
 )
 """How a connection to a router ends; the last is what grpc says of writing to a call that is over."""
@@ -72,9 +78,20 @@ _STANDING: Final = {
 class Link:
     """One router."""
 
-    def __init__(self, address: str, settings: LinkSettings, changed: Callable[["Link"], None]) -> None:
-        """Take the router's address; `changed` is called whenever its standing, its id or its peers may have changed."""
+    def __init__(
+        self, address: str, settings: LinkSettings, changed: Callable[["Link"], None], *, named: bool = False
+    ) -> None:
+        """Take the router's address; `changed` is called whenever its standing, its id or its peers may have changed.
+
+        `named`: by another router, which read it in a row. Whoever answers there is shown a token that is good there alone,
+        and must prove to be a router before it hears of any pick.
+        """
         self.address = address
+        self._proof: Secret | None = None
+        self._token = settings.token
+        if named:
+            self._token = auth.bound(settings.token, auth.TO_PICK, address)
+            self._proof = auth.bound(settings.token, auth.IS_ROUTER, address)
         self.router_id = ""
         self.peers: dict[str, str] = {}
         """Addresses of the routers that this one names, by id."""
@@ -152,7 +169,7 @@ class Link:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads returns, guards nothing
 
     async def _live(self) -> None:
-        dialled = dial(self.address, self._settings.token, self._settings.tls)
+        dialled = dial(self.address, self._token, self._settings.tls)
         try:
             stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
             self._metadata = dialled.metadata
@@ -171,7 +188,7 @@ class Link:
             await dialled.channel.close()
 
     async def _picks_call(self, hear: Hear) -> Call:
-        return await open_call(Peer(self.address, self._settings.token, self._settings.tls), _PICKS, hear)
+        return await open_call(Peer(self.address, self._token, self._settings.tls), _PICKS, hear)
 
     async def _watch(self, stub: Any) -> None:
         while True:
@@ -181,9 +198,12 @@ class Link:
                 self._stand(standing)
 
     async def _status(self, stub: Any) -> Standing:
-        status = await stub.GetRouterStatus(
+        call = stub.GetRouterStatus(
             pb.GetRouterStatusRequest(), metadata=self._metadata, timeout=self._settings.answer_limit
         )
+        status = await call
+        if self._proof is not None and not _proves(await call.trailing_metadata(), self._proof):
+            raise Unproven
         self.router_id = status.router_id
         self.peers = {peer.router_id: peer.address for peer in status.peers if peer.address}
         return _STANDING.get(status.state, Standing.NOT_SERVING)
@@ -192,6 +212,12 @@ class Link:
         self._standing, self._picks.degraded = standing, False
         metrics.ROUTER_UP.labels(self.address).set(standing is not Standing.DOWN)
         self._changed(self)
+
+
+def _proves(metadata: Iterable[tuple[str, str | bytes]], proof: Secret) -> bool:
+    return any(
+        name == auth.PROOF_NAME and isinstance(value, str) and Secret(value) == proof for name, value in metadata
+    )
 
 
 def _heed_cancellation() -> None:
@@ -210,6 +236,8 @@ def _fault(group: BaseExceptionGroup[BaseException]) -> str:
         return _fault(first)
     if isinstance(first, grpc.aio.AioRpcError):
         return f"{first.code().name}: {first.details()}"
+    if isinstance(first, Unproven):
+        return "whoever answers there does not prove to be a router: another service token, or none of ours"
     if isinstance(first, CallEnded | PlaintextDialError):
         return str(first)
     return type(first).__name__

@@ -168,7 +168,7 @@ class RouterClient:
         if self._group is None or address in self._links:
             return
         log.info("router joined", router=address)
-        link = Link(address, self._settings, self._changed)
+        link = Link(address, self._settings, self._changed, named=address not in self._given)
         self._links[address] = link
         self._tasks[address] = self._group.create_task(link.run(), name=f"router {address}")
 

@@ -1,4 +1,8 @@
-"""Channels to peers. The law: a channel keeps itself alive, reconnects within a second, and carries its bearer token."""
+"""Channels to peers. The law: a channel keeps itself alive, reconnects within a second, and carries its bearer token.
+
+Under TLS a router is known by the name in its certificate, whatever address it was dialled at: a certificate of the same CA
+for another kind of service, or for a host, does not serve as one.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +36,10 @@ class Dialled:
     metadata: tuple[tuple[str, str], ...]
 
 
+ROUTER_NAME: Final = "router.trunkline"
+"""The DNS name that a router's certificate holds."""
+
+
 class PlaintextDialError(Exception):
     """An address beyond loopback that would be dialled without TLS; its text says what to set."""
 
@@ -43,7 +51,7 @@ def check_dial(address: str, tls: Tls | None) -> None:
 
 
 def dial(address: str, token: Secret, tls: Tls | None = None) -> Dialled:
-    """Open a channel to `host:port`; connecting happens at the first call. Close it with `channel.close()`.
+    """Open a channel to a router at `host:port`; connecting happens at the first call. Close it with `channel.close()`.
 
     Raises PlaintextDialError.
     """
@@ -56,4 +64,5 @@ def dial(address: str, token: Secret, tls: Tls | None = None) -> Dialled:
         tls.tls_key.read_bytes() if tls.tls_key else None,
         tls.tls_certificate.read_bytes() if tls.tls_certificate else None,
     )
-    return Dialled(grpc.aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS), metadata)
+    options = (*_CLIENT_OPTIONS, ("grpc.ssl_target_name_override", ROUTER_NAME))
+    return Dialled(grpc.aio.secure_channel(address, credentials, options=options), metadata)

@@ -16,12 +16,13 @@ from cryptography.x509.oid import NameOID
 
 from admin_svc.settings import Settings
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, ENVIRONMENT, WithToken, running_admin
+from trunkline.rpc import ROUTER_NAME
 from trunkline.settings import SettingsError, read
 from trunkline.v1 import admin_pb2 as pb
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that vouches for itself, and its key."""
+    """A certificate for localhost and routers that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -29,7 +30,9 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName(ROUTER_NAME)]), critical=False
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -11,6 +11,8 @@ import pytest
 from tests.harness.waiting import eventually_async
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, Admin, running_admin
 from tests.integration.admin_svc.doubles import FakeRouter
+from trunkline import auth
+from trunkline.secret import Secret
 from trunkline.v1 import revision_pb2
 
 Routers = tuple[FakeRouter, FakeRouter]
@@ -34,13 +36,15 @@ async def visibility(admin: Admin, **query: str) -> tuple[dict[str, Any], float]
 
 
 async def test_a_change_is_in_force_on_every_router_when_the_call_returns(admin: Admin, routers: Routers) -> None:
-    """Each was told the head, said that it serves it, and heard the admin's own token."""
+    """Each was told the head, said that it serves it, and heard a token that is good there alone."""
     await connected(admin, *routers)
     answer, seconds = await visibility(admin)
     assert answer == {"visible_on": 2, "of": 2, "lagging": [], "lapsed": []}
     assert seconds < 1.0
     assert {router.applied.revision for router in routers} == {2}
-    assert {token for router in routers for token in router.tokens} == {f"Bearer {ADMIN_TOKEN}"}
+    for router in routers:
+        bound = auth.bound(Secret(ADMIN_TOKEN), auth.TO_INVALIDATE, router.address).reveal()
+        assert set(router.tokens) == {f"Bearer {bound}"}
 
 
 @pytest.mark.parametrize(

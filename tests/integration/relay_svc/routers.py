@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from trunkline import auth
 from trunkline.auth import PICK, TokenTable
 from trunkline.errors import ApiKeyUnknown, FieldFault, InvalidFields, ModelUnknown, NoChannel, Refused
 from trunkline.rpc import Server, refusal_of
@@ -166,8 +167,9 @@ class Router(router_pb2_grpc.RouterServiceServicer):
         response.token.revision = REVISION
         return response
 
-    async def GetRouterStatus(self, _request: pb.GetRouterStatusRequest, _context: Any) -> pb.GetRouterStatusResponse:
-        """Tell the state the test gave."""
+    async def GetRouterStatus(self, _request: pb.GetRouterStatusRequest, context: Any) -> pb.GetRouterStatusResponse:
+        """Tell the state the test gave, and prove to be a router."""
+        context.set_trailing_metadata(((auth.PROOF_NAME, auth.bound(TOKEN, auth.IS_ROUTER, self.address).reveal()),))
         if self.hangs:
             await asyncio.Event().wait()
         return pb.GetRouterStatusResponse(router_id=self.router_id, state=self.state, peers=self.peers)
@@ -195,6 +197,7 @@ class Router(router_pb2_grpc.RouterServiceServicer):
         router_pb2_grpc.add_RouterServiceServicer_to_server(self, server.grpc)
         await server.start()
         self.address, self.server = server.address, server.grpc
+        tokens.grant(auth.bound(TOKEN, auth.TO_PICK, self.address), frozenset({PICK}))
         try:
             yield self
         finally:

@@ -25,7 +25,7 @@ from tests.integration.relay_svc.routers import SCOPES, TOKEN, Router
 from tests.integration.relay_svc.test_coze import lines_with
 from tests.integration.relay_svc.test_upstream_tls import identity
 from trunkline.auth import CREDENTIALS, PICK, TokenTable
-from trunkline.rpc import Server
+from trunkline.rpc import ROUTER_NAME, Server
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
 from trunkline.settings import Listen
@@ -168,7 +168,7 @@ async def test_a_relay_without_a_certificate_is_not_let_in(tmp_path: Path) -> No
 async def test_a_peer_that_cannot_prove_itself_is_told_nothing(tmp_path: Path, fault: str, said: str) -> None:
     """And the fault is named."""
     theirs = identity(
-        tmp_path, "elsewhere.test" if fault == "another name" else "localhost", -1 if fault == "expired" else 1
+        tmp_path, "relay.trunkline" if fault == "another name" else ROUTER_NAME, -1 if fault == "expired" else 1
     )
     trusted = {"unknown": certificate(tmp_path)[0], "no file": tmp_path / "none"}.get(fault, theirs.file)
     context: ssl.SSLContext | None = None if fault == "plaintext" else theirs.server()
@@ -195,7 +195,7 @@ async def test_a_peer_that_cannot_prove_itself_is_told_nothing(tmp_path: Path, f
 @on_each_loop
 async def test_a_call_over_tls_is_closed_as_any_other(tmp_path: Path) -> None:
     """At once, though the peer does not read."""
-    ours, over = identity(tmp_path), asyncio.Event()
+    ours, over = identity(tmp_path, ROUTER_NAME), asyncio.Event()
 
     async def manner(line: Line) -> None:
         line.writer.transport.pause_reading()  # type: ignore[attr-defined]  # TLS

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from operator_cli.options import parse
+from operator_cli.options import UpOptions, parse
+
+
+def up_options(arguments: list[str]) -> UpOptions:
+    """The options of `trunkline up`."""
+    options = parse(arguments)
+    assert isinstance(options, UpOptions)
+    return options
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
     """Two routers, one relay, and ports that scripts rely on."""
-    options = parse(["up"])
+    options = up_options(["up"])
     assert (options.routers, options.relays) == (2, 1)
     assert (options.relay_port, options.admin_port, options.admin_grpc_port) == (3000, 3001, 50061)
     assert options.router_ports() == [50051, 50052]
@@ -20,7 +27,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 def test_port_zero_is_zero_for_every_router() -> None:
     """A free port for the first is a free port for all."""
-    assert parse(["up", "--router-port", "0", "--routers", "3"]).router_ports() == [0, 0, 0]
+    assert up_options(["up", "--router-port", "0", "--routers", "3"]).router_ports() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_port_zero_is_zero_for_every_router() -> None:
 def test_a_wrong_flag_is_named(capsys: pytest.CaptureFixture[str], typed: list[str], complaint: str) -> None:
     """A fault of the command line names its flag and exits with 2; abbreviations are none of ours."""
     with pytest.raises(SystemExit) as leaving:
-        parse(["up", *typed])
+        up_options(["up", *typed])
     assert leaving.value.code == 2
     assert complaint in capsys.readouterr().err
 
@@ -62,9 +69,9 @@ def test_data_goes_where_the_system_keeps_such_things(
     monkeypatch.setattr("os.geteuid", lambda: uid)
     monkeypatch.setenv("XDG_DATA_HOME", home)
     monkeypatch.setenv("HOME", "/home/a")
-    assert parse(["up"]).data_dir == Path(expected)
+    assert up_options(["up"]).data_dir == Path(expected)
 
 
 def test_a_password_in_the_dsn_is_not_in_the_repr() -> None:
     """Options may be logged; what is secret in them may not."""
-    assert "hunter2" not in repr(parse(["up", "--dsn", "postgresql://a:hunter2@b/c"]))
+    assert "hunter2" not in repr(up_options(["up", "--dsn", "postgresql://a:hunter2@b/c"]))

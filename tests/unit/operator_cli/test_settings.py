@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 
 from operator_cli.errors import OperatorError
-from operator_cli.options import parse
+from operator_cli.options import UpOptions, parse
 from operator_cli.settings import check_plaintext, inherited_environment
 
 SERVICES = ("admin", "router", "relay")
+
+
+def up_options(arguments: list[str]) -> UpOptions:
+    """The options of `trunkline up`."""
+    options = parse(arguments)
+    assert isinstance(options, UpOptions)
+    return options
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -64,13 +71,15 @@ def test_an_address_is_honoured_or_refused_and_never_dropped(
     monkeypatch.setenv(name, text)
     if honoured is None:
         with pytest.raises(OperatorError, match=name):
-            parse(["up"])
+            up_options(["up"])
         return
-    options = parse(["up"])
+    options = up_options(["up"])
     assert getattr(options, field) == honoured
     if name == "TRUNKLINE_RELAY_LISTEN":
         assert options.host == text.rpartition(":")[0].strip("[]")
-    assert getattr(parse(["up", f"--{field.replace('_', '-')}", "4000"]), field) == 4000  # a flag outdoes a variable
+    assert (
+        getattr(up_options(["up", f"--{field.replace('_', '-')}", "4000"]), field) == 4000
+    )  # a flag outdoes a variable
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,11 @@ def test_every_address_of_every_service_is_held_against_the_rule(cls: type, name
     """Refused in the clear, taken with TLS, taken when allowed."""
     pem = tmp_path / "x.pem"
     pem.touch()
-    tls: Mapping[str, str] = {"TRUNKLINE_TLS_CERT": str(pem), "TRUNKLINE_TLS_KEY": str(pem)}
+    tls: Mapping[str, str] = {
+        "TRUNKLINE_TLS_CERT": str(pem),
+        "TRUNKLINE_TLS_KEY": str(pem),
+        "TRUNKLINE_TLS_CA": str(pem),
+    }
     if name == "TRUNKLINE_RELAY_LISTEN":  # of clients, who trust other certificates
         tls = {"TRUNKLINE_RELAY_HTTPS_CERT": str(pem), "TRUNKLINE_RELAY_HTTPS_KEY": str(pem)}
     away = GIVEN | {name: "10.0.0.1:4000"}
