@@ -171,13 +171,14 @@ UP = """
 
 ## `trunkline certs`
 
-Services on several machines prove themselves to each other with certificates: `trunkline certs --dir DIR --name HOST` makes
-a CA and a pair for routers, relays and admins, each file readable by its owner alone. Give every service `ca.pem` and its own
-pair (`TRUNKLINE_TLS_CA`, `TRUNKLINE_TLS_CERT`, `TRUNKLINE_TLS_KEY`); `ca-key.pem` stays where it was made. A certificate holds
-the name of what its holder is, such as `router.trunkline`, and whoever dials a router asks for that name, so that no other
-certificate of the CA serves as one; `--name`, which may be repeated, adds the host names by which HTTP is reached. Run
-again, it keeps what has a third of its time left and makes the rest anew; `--renew` makes all anew, `--days` says for how long
-(397). The CA is valid for ten years and is never replaced. Services read their files at start: restart them one by one.
+Services on several machines prove themselves to each other with certificates: `trunkline certs --dir DIR --name HOST`
+makes a CA and a pair for routers, relays and admins, each file readable by its owner alone. Give every service
+`ca.pem` and its own pair (`TRUNKLINE_TLS_CA`, `TRUNKLINE_TLS_CERT`, `TRUNKLINE_TLS_KEY`); `ca-key.pem` stays where it
+was made. A certificate holds the name of what its holder is, such as `router.trunkline`, and whoever dials a router
+asks for that name, so that no other certificate of the CA serves as one; `--name`, which may be repeated, adds the
+host names by which HTTP is reached. Run again, it keeps what has a third of its time left and makes the rest anew;
+`--renew` makes all anew, `--days` says how long they are valid (397). The CA is valid for ten years and is never
+replaced. Services read their files at start: restart them one by one.
 """
 
 
