@@ -20,6 +20,7 @@ from relay_svc.deadlines import Deadlines
 from relay_svc.failover import Around, Failure, Judgement, Kind, Verdict, is_callers, judge, shown_status
 from relay_svc.inbound import Inbound
 from relay_svc.masking import masked, masked_error_headers
+from relay_svc.model_check import passed_for_names
 from relay_svc.operations import Format
 from relay_svc.outbound import Outbound, Passed
 from relay_svc.plan import Asked, Candidate, NoPlan, Plan, Result, Routers, TimeLimits, Unshown
@@ -119,8 +120,11 @@ class Walk:
         while left or await self._more(left, failure):
             place = left.pop(0)
             candidate = self._plan.candidates[place]
-            out = self._out(candidate, inbound, around)
-            if out is None:
+            passed = await self._named(candidate, inbound) if inbound.beside else None
+            out = passed or self._out(candidate, inbound, around)
+            if isinstance(out, Passed):
+                self._passed.add(out, candidate.channel_id)
+                self._record.passed_over = len(self._passed)
                 if self._seen:  # of many it could take long
                     await asyncio.sleep(0)
                 continue
@@ -139,16 +143,15 @@ class Walk:
             raise made_up(failure, len(self._record.channels))
         return said
 
-    def _out(self, candidate: Candidate, inbound: Inbound, around: outbound.Around) -> Outbound | None:
+    async def _named(self, candidate: Candidate, inbound: Inbound) -> Passed | None:
+        deadline = self._deadlines.loop.time() + self._policy.pick_timeout
+        return await passed_for_names(self._routers, self._asked, candidate, inbound, deadline)
+
+    def _out(self, candidate: Candidate, inbound: Inbound, around: outbound.Around) -> Outbound | Passed:
         if candidate.key_id and candidate.key is None:
             log.error("router sent no channel key: the relay's token lacks the scope `credentials`")
             raise errors.internal()
-        out = outbound.outbound(candidate, inbound, around)
-        if isinstance(out, Passed):
-            self._passed.add(out, candidate.channel_id)
-            self._record.passed_over = len(self._passed)
-            return None
-        return out
+        return outbound.outbound(candidate, inbound, around)
 
     async def _attempt(self, candidate: Candidate, out: Outbound) -> Begun | tuple[Failure, ErrorAnswer | None]:
         noted = self._record

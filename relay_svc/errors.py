@@ -230,6 +230,14 @@ _DETAILS: Final[Mapping[str, Mapping[str, str]]] = {"thread": {"error_code": "th
 """Anthropic's own word, by which its SDKs go on with the whole conversation in each request."""
 
 
+def model_unchecked(member: str, counts: str = "") -> HttpRefusal:
+    """A member that names a model, or stands for one, in a way that cannot be held against what the key may use."""
+    message = f"{member[:128]} is not taken: which model stands behind it cannot be checked{counts}"
+    refusal = HttpRefusal(400, "MODEL_UNCHECKED", message, param=member[:128])
+    refusal.details = _DETAILS.get(member)
+    return refusal
+
+
 def run_unknown() -> HttpRefusal:
     """No run of this API key's has that id; whose it is otherwise is nobody's business."""
     return HttpRefusal(404, "RUN_UNKNOWN", "there is no such workflow run", code="run_not_found")

@@ -13,6 +13,7 @@ from relay_svc import multipart, payload
 from relay_svc.dialects import CannotCarry, Dialect, DialectFault, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
 from relay_svc.multipart import ComingForm, Form
+from relay_svc.named_models import Beside, names_beside_path
 from relay_svc.operations import CONVERSATIONS, Format
 from relay_svc.payload import Payload, PayloadFault
 from relay_svc.plan import Unshown
@@ -37,7 +38,7 @@ class Unnamed(Unshown, frozen=True):
 
     def renamed(self, old: str, new: str) -> bytes:
         """Give the body for an upstream that knows the model as `new`: Gemini's clients may repeat the path's name."""
-        if old == new or b'"model"' not in self.body:
+        if old == new or not (b'"model"' in self.body or b"\\u" in self.body):
             return self.body
         try:
             body: Any = msgspec.json.decode(self.body)
@@ -61,6 +62,7 @@ class Inbound:
     __slots__ = (
         "_read",
         "asked",
+        "beside",
         "body",
         "content_type",
         "endpoint",
@@ -78,9 +80,12 @@ class Inbound:
         self.path, self.content_type = path, content_type
         self.body: Payload | Unnamed
         self.form: Form | ComingForm | None = None
+        self.beside: tuple[Beside, ...] = ()
+        """Models that it names beside its own."""
         events = True
         if endpoint.model_in is ModelIn.PATH:
             self.body, self.model = Unnamed(_whole(content)), route.subject.removeprefix(_PREFIX)
+            self.beside = names_beside_path(self.body.body, payload.members_of(self.body.body), self.model)
             self.stream = endpoint.stream_by is StreamBy.PATH
             events = not self.stream or wants_events(query)
         elif endpoint.body is Body.MULTIPART:
@@ -89,7 +94,7 @@ class Inbound:
             self.model, self.stream = form.model, form.stream and endpoint.stream_by is not StreamBy.NEVER
         else:
             self.body = content if isinstance(content, Payload) else payload.parse(_whole(content))
-            self.model = self.body.model
+            self.model, self.beside = self.body.model, self.body.beside
             self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
         if len(self.model) > LONGEST_MODEL:
             raise PayloadFault("model is no model's name", "model")

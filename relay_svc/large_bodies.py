@@ -46,7 +46,7 @@ class LargeBodies:
             raise errors.overloaded("large bodies are being read") from None
         if isinstance(found, Fault):
             raise PayloadFault(found.message, found.param)
-        return Payload(body, found.model, found.span, found.stream)
+        return Payload(body, found.model, found.span, found.stream, found.beside)
 
     async def aclose(self) -> None:
         """End the process."""

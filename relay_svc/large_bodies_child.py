@@ -9,6 +9,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from relay_svc.named_models import Beside
 from relay_svc.payload import PayloadFault, parse
 
 _GIVES_WAY: Final = 10
@@ -21,6 +22,7 @@ class Found(msgspec.Struct, frozen=True, tag=True):
     model: str
     span: tuple[int, int]
     stream: bool
+    beside: tuple[Beside, ...]
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -49,4 +51,4 @@ def _read(body: bytes) -> Found | Fault:
         found = parse(body)
     except PayloadFault as fault:
         return Fault(str(fault), fault.param)
-    return Found(found.model, found.span, found.stream)
+    return Found(found.model, found.span, found.stream, found.beside)

@@ -25,8 +25,13 @@ class TooManyMentions(Exception):  # noqa: N818 - a fact about a body
 
 def model_keys(body: bytes) -> Iterator[int]:
     """Give the end of each top-level key that spells `model`, in valid JSON. Raises TooManyMentions."""
+    return keys_spelled(body, _MENTION)
+
+
+def keys_spelled(body: bytes, spelling: re.Pattern[bytes]) -> Iterator[int]:
+    """Give the end of each top-level key that is spelled so, quotes and all. Raises TooManyMentions."""
     depth = place = 0  # `place` is outside of every string
-    for count, mention in enumerate(_MENTION.finditer(body)):
+    for count, mention in enumerate(spelling.finditer(body)):
         if count >= MOST_MENTIONS:
             raise TooManyMentions
         start, end = mention.span()

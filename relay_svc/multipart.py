@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from relay_svc.model_naming import is_refused_field
 from relay_svc.upstream import Coming
 
 MOST_PARTS: Final = 64
@@ -165,6 +166,9 @@ class FormReader:
                 raise FormFault("a part of the form has no end of its headers")
             return False
         self._field, self._value = _name(bytes(self._unread[2:end])), b""
+        if is_refused_field(self._field.decode("utf-8", "replace")):
+            name = self._field.decode("utf-8", "replace")[:64]
+            raise FormFault(f"{name} is not taken: which model stands behind it cannot be checked", name)
         if self._field == b"model" and self.span != (0, 0):
             raise FormFault("model is given more than once", "model")
         self._begin = self._read + end + 4

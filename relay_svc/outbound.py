@@ -75,10 +75,16 @@ class Outbound(msgspec.Struct, frozen=True):
     """Members of the answer, as the client reads them, that are no more than an estimate."""
 
 
+class NamedBeside(msgspec.Struct, frozen=True):
+    """A channel that does not serve a model which the request names beside its own."""
+
+    member: str
+
+
 class Passed(msgspec.Struct, frozen=True):
     """Why a candidate is not asked."""
 
-    why: NotOffered | Unusable | CannotCarry | DialectFault | AdapterFault | RunIncomplete | ShapingFault
+    why: NotOffered | Unusable | CannotCarry | DialectFault | AdapterFault | RunIncomplete | ShapingFault | NamedBeside
 
 
 class Around(Unshown, frozen=True):

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from relay_svc.model_member import TooManyMentions, model_keys
+from relay_svc.named_models import Beside, names_beside
 from relay_svc.plan import Unshown
 
 _UTF8_SLICE: Final = 1 << 20  # bytes decoded at a time, so that checking a large body needs little memory
@@ -33,12 +34,14 @@ class PayloadFault(ValueError):  # noqa: N818 - the client's fault, said as it i
 
 
 class Payload(Unshown, frozen=True):
-    """A chat request's body: the bytes, the model asked for, where its value stands, and whether it asks for a stream."""
+    """A chat request's body: the bytes, the model asked for, where its value stands, whether it asks for a stream."""
 
     body: bytes
     model: str
     span: tuple[int, int]
     stream: bool
+    beside: tuple[Beside, ...]
+    """Models that it names besides."""
 
     def addressed_to(self, model: str, overrides: str = "") -> bytes:
         """Give the body for an upstream's model; `overrides` is a JSON object whose members replace those of the body.
@@ -59,40 +62,41 @@ class Payload(Unshown, frozen=True):
         return msgspec.json.encode(members)
 
 
-class _Head(msgspec.Struct):
-    model: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    stream: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_HEAD: Final = msgspec.json.Decoder(_Head)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def parse(body: bytes) -> Payload:
     """Read what routing needs. Raises PayloadFault."""
-    head = _head_of(body)
-    if head.model is msgspec.UNSET:
+    members = members_of(body)
+    given = members.get("model")
+    if given is None:
         raise PayloadFault("you must provide a model", "model")
-    raw_model = bytes(head.model)
+    raw_model = bytes(given)
     if not raw_model.startswith(b'"'):
         raise PayloadFault("model must be a string", "model")
     if not body.isascii() and not _is_utf8(body):
         raise PayloadFault("the body is not UTF-8")
-    key_end = _key_end(body)
+    key_end, alone = _key_end(body)
     value = _VALUE.match(body, key_end)
     if value is None or value[1] != raw_model.strip():  # pragma: no cover - the search and the parser disagree
         raise PayloadFault("model could not be found", "model")
     model: str = msgspec.json.decode(raw_model)
     if not model:
         raise PayloadFault("you must provide a model", "model")
+    stream = members.get("stream")
     return Payload(
-        body, model, value.span(1), stream=head.stream is not msgspec.UNSET and bytes(head.stream) == b"true"
+        body,
+        model,
+        value.span(1),
+        stream is not None and bytes(stream) == b"true",
+        names_beside(body, members, tools=not alone),
     )
 
 
-def _head_of(body: bytes) -> _Head:
+def members_of(body: bytes) -> dict[str, msgspec.Raw]:
+    """Read a body's own members. Raises PayloadFault."""
     try:
-        return _HEAD.decode(body)
+        return _MEMBERS.decode(body)
     except msgspec.ValidationError:
         raise PayloadFault("the body must be a JSON object") from None
     except msgspec.DecodeError as fault:
@@ -115,8 +119,11 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _key_end(body: bytes) -> int:
-    """Find where the key of the one top-level `model` ends, in a valid object that has one. Raises PayloadFault."""
+def _key_end(body: bytes) -> tuple[int, bool]:
+    """Find where the key of the one top-level `model` ends, in a valid object that has one. Raises PayloadFault.
+
+    And tell whether nothing else in the body spells it.
+    """
     lowered = body.lower()
     first = lowered.find(_PLAIN)
     # One mention under any case, and no escape that could spell another: it is the key that the parser found. Looking for
@@ -124,11 +131,11 @@ def _key_end(body: bytes) -> int:
     if lowered.find(_PLAIN, first + 1) < 0 and not (
         b"\\" in lowered and (b"\\u006" in lowered or b"\\u004" in lowered)
     ):
-        return first + len(_PLAIN)
+        return first + len(_PLAIN), True
     try:
         keys = list(islice(model_keys(body), 2))
     except TooManyMentions:
         raise PayloadFault("the body mentions model too often", "model") from None
     if len(keys) != 1:
         raise PayloadFault("model is given more than once", "model")
-    return keys[0]
+    return keys[0], False

@@ -12,7 +12,7 @@ from relay_svc.errors import HttpRefusal
 from relay_svc.headers import to_client
 from relay_svc.inbound import DIALECTS, Inbound
 from relay_svc.operations import Format
-from relay_svc.outbound import Passed
+from relay_svc.outbound import NamedBeside, Passed
 from relay_svc.plan import Candidate, NoPlan, PickRefused
 from relay_svc.providers import NotOffered, Unusable
 from relay_svc.providers.faults import AdapterFault, RunIncomplete
@@ -77,6 +77,8 @@ class PassedOver:
                 return errors.cannot_carry(loss.name, counts)
             case RunIncomplete() as run:
                 return errors.run_incomplete(run.missing, counts)
+            case NamedBeside(member):
+                return errors.model_unchecked(member, counts)
             case NotOffered():
                 return errors.not_offered(inbound.model, inbound.asked.operation, counts)
         return errors.channels_unusable(inbound.model, counts)
@@ -97,6 +99,7 @@ _KINDS: Final = (
     (AdapterFault, "cannot be given this body in their own form"),
     (CannotCarry, "would lose what changes the meaning"),
     (RunIncomplete, "lack what a run needs"),
+    (NamedBeside, "do not serve a model that is named besides"),
     (NotOffered, "do not offer it"),
     (Unusable, "have a fault in their set-up"),
     (ShapingFault, "have overrides that cannot be applied"),

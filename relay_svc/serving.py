@@ -20,6 +20,7 @@ from relay_svc.forward import Forward, end_badly
 from relay_svc.inbound import Content, Inbound
 from relay_svc.incoming import Incoming
 from relay_svc.large_bodies import LARGE, LargeBodies
+from relay_svc.model_check import check_named
 from relay_svc.multipart import FormFault
 from relay_svc.payload import Payload, PayloadFault
 from relay_svc.plan import Asked, Result, Routers
@@ -129,6 +130,8 @@ class Serving:
         try:
             with self._deadlines.within(self._bounds.total_timeout, exchange.task):
                 noted.plan = plan = await self._routers.pick(asked, self._pick_by())
+                if inbound.beside:
+                    await check_named(self._routers, asked, inbound, self._pick_by())
                 walk = Walk(self._upstream, self._routers, self._deadlines, self._bounds.policy, noted, asked, plan)
                 begun: Begun | ErrorAnswer | None = None
                 try:

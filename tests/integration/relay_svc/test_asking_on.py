@@ -32,6 +32,8 @@ class Cause:
     path: str = CHAT
     body: Mapping[str, Any] = field(default_factory=dict)
     base_url: str = "http://127.0.0.1:9/v1"
+    beside: str = ""
+    """A model named besides, which none of these channels serves."""
 
 
 CAUSES: dict[str, Cause] = {
@@ -53,6 +55,7 @@ CAUSES: dict[str, Cause] = {
     "RunIncomplete": Cause(
         {"provider": "coze-workflow-async", "upstream_model": "flow"}, "RUN_INCOMPLETE", 400, body={"messages": USER}
     ),
+    "NamedBeside": Cause({}, "MODEL_UNCHECKED", 400, body={"messages": USER, "models": ["z"]}, beside="z"),
     "ShapingFault": Cause({"parameter_overrides_json": "[{}]"}, "CHANNELS_UNUSABLE", 503, body={"messages": USER}),
 }
 EVERY_CAUSE = pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES.keys())
@@ -81,11 +84,12 @@ async def test_a_channel_behind_any_number_that_cannot_be_asked_serves(bench: Be
     """Passed-over candidates are no attempts."""
     upstream = await bench.upstream(answers())
     bench.router.plans["m"] = [*unaskable(cause, count), candidate(count + 1, upstream.base_url)]
+    bench.router.plans[cause.beside] = [candidate(count + 1, upstream.base_url, upstream_model=cause.beside)]
     answer = await ask(bench, cause)
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-trunkline-channel-id"] == str(count + 1)
     assert answer.headers["x-trunkline-attempts"] == "1"
-    assert len(bench.router.picks) <= 2 + count // WIDE
+    assert sum(pick.model == "m" for pick in bench.router.picks) <= 2 + count // WIDE
 
 
 @EVERY_CAUSE
@@ -94,12 +98,15 @@ async def test_when_none_can_be_asked_the_refusal_names_the_truth(
 ) -> None:
     """After the router proved that there are no more: how many there are, how many were passed over, and why."""
     bench.router.plans["m"] = unaskable(cause, 100)
+    bench.router.plans[cause.beside] = [candidate(1000, "http://127.0.0.1:9/v1", upstream_model=cause.beside)]
     answer = await ask(bench, cause)
     told = answer.json()["error"]
     assert (answer.status_code, told["reason"]) == (cause.status, cause.reason)
     assert "channels passed over: 100 of 100 considered; 100 " in told["message"]
     assert (told["revision"], told["request_id"]) == (7, answer.headers["x-request-id"])
-    assert sorted(bench.router.picks[-1].excluded_channel_ids) == list(range(1, 101))
+    assert sorted([pick for pick in bench.router.picks if pick.model == "m"][-1].excluded_channel_ids) == list(
+        range(1, 101)
+    )
     line = next(line for line in capfd.readouterr().out.splitlines() if "[Distributor]" in line)
     assert all(word in line for word in ("passed_over=100", f"reason={cause.reason}", answer.headers["x-request-id"]))
 

@@ -36,6 +36,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "run_not_told": ("x",),
     "channels_unusable": ("m",),
     "channels_unseen": ("m",),
+    "model_unchecked": ("models",),
 }
 NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope"}
 

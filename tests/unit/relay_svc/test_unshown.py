@@ -42,7 +42,7 @@ ALL: list[msgspec.Struct] = [
     ErrorAnswer(500, HEADERS, RAW, Format.OPENAI_CHAT, CANDIDATE),
     Refused(Failure(Kind.ANSWERED), RAW),
     Ending(RAW, whole=True),
-    Payload(RAW, "m", (0, 1), stream=False),
+    Payload(RAW, "m", (0, 1), stream=False, beside=()),
     Unnamed(RAW),
     Asked(Secret(CANARY), "m", "::1", 3),
     PLAN,
