@@ -45,6 +45,7 @@ MAX_ERROR: Final = 256 << 10
 """Most bytes of an upstream's error that are kept; what is longer is cut."""
 _ERROR_LIMIT: Final = 5.0
 """Seconds that the body of an error is waited for: the next candidate is waiting too."""
+_NOBODY: Final[frozenset[int]] = frozenset()
 _LAST_WORD_LIMIT: Final = 1.0
 """Longest wait, in seconds, for further channels while the client could be given an upstream's error."""
 _LONGEST_WAIT: Final = 2.0
@@ -92,8 +93,8 @@ class Walk:
         """Take the ports, the bounds, what the router was asked, and its plan."""
         self._upstream, self._routers, self._deadlines, self._policy = upstream, routers, deadlines, policy
         self._record, self._asked, self._plan = record, asked, plan
-        self._passed = PassedOver(record.request_id)
-        self._seen: set[int] = set()
+        self._passed: PassedOver | None = None
+        self._seen: frozenset[int] = _NOBODY
         """Channels of the plans before this one."""
         self._end: NoPlan | None = None
         """Why there is no further plan."""
@@ -123,8 +124,7 @@ class Walk:
             passed = await self._named(candidate, inbound) if inbound.beside else None
             out = passed or self._out(candidate, inbound, around)
             if isinstance(out, Passed):
-                self._passed.add(out, candidate.channel_id)
-                self._record.passed_over = len(self._passed)
+                self._pass_over(out, candidate.channel_id)
                 if self._seen:  # of many it could take long
                     await asyncio.sleep(0)
                 continue
@@ -136,12 +136,18 @@ class Walk:
             if not inbound.again or not await self._goes_on(failure, candidate, place, left):
                 break
         if failure is None:
-            raise self._passed.refusal(inbound, self._end)
+            raise (self._passed or PassedOver(self._record.request_id)).refusal(inbound, self._end)
         if not is_callers(failure):  # the retries before it led to an answer
             self._policy.budgets.waste(now(), self._retried, self._plan.api_key_id)
         if failure.kind is Kind.READ_TIMEOUT or said is None:
             raise made_up(failure, len(self._record.channels))
         return said
+
+    def _pass_over(self, passed: Passed, channel_id: int) -> None:
+        if self._passed is None:
+            self._passed = PassedOver(self._record.request_id)
+        self._passed.add(passed, channel_id)
+        self._record.passed_over = len(self._passed)
 
     async def _named(self, candidate: Candidate, inbound: Inbound) -> Passed | None:
         deadline = self._deadlines.loop.time() + self._policy.pick_timeout
@@ -238,7 +244,7 @@ class Walk:
 
     async def _more(self, left: list[int], failure: Failure | None) -> bool:
         """Get a plan of channels not seen before; `left` are then the places of its candidates."""
-        self._seen.update(candidate.channel_id for candidate in self._plan.candidates)
+        self._seen |= {candidate.channel_id for candidate in self._plan.candidates}
         attempts = self._policy.max_attempts - len(self._record.channels)
         remaining = self._policy.retry_window - (now() - self._record.start)
         if self._end is not None or attempts <= 0 or remaining <= 0 or len(self._seen) >= MOST_SEEN:

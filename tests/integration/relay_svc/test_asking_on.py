@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -198,6 +199,31 @@ async def test_when_all_failed_and_there_are_no_more_the_error_is_the_last_upstr
         await bench.plan(error(500))
         answer = await bench.chat()
         assert (answer.status_code, answer.headers["x-trunkline-revision"]) == (500, "7")
+
+
+async def test_whatever_stands_in_a_plan_the_first_channels_that_can_be_asked_are_tried(bench: Bench) -> None:
+    """Drawn plans of channels that fail, serve, or cannot be asked: as many attempts as there may be, and no fewer."""
+    failing, good = await bench.upstream(error(500)), await bench.upstream(answers())
+    causes = [CAUSES[name] for name in ("Unusable", "CannotCarry", "ShapingFault")]
+    body = CAUSES["CannotCarry"].body
+    draw = random.Random(20261201)
+    for example in range(60):
+        kinds = [draw.choice((*causes, *causes, "fails", "serves")) for _ in range(draw.randrange(1, 90))]
+        bench.router.plans[f"m{example}"] = [
+            candidate(number, kind.base_url, **kind.fields)
+            if isinstance(kind, Cause)
+            else candidate(number, (failing if kind == "fails" else good).base_url, upstream_model=f"m{example}")
+            for number, kind in enumerate(kinds, 1)
+        ]
+        askable = [(number, kind) for number, kind in enumerate(kinds, 1) if isinstance(kind, str)][:3]
+        serving = next((number for number, kind in askable if kind == "serves"), 0)
+        async with bench.relay.http() as client:
+            answer = await client.post(CHAT, json={"model": f"m{example}", **body})
+        told = answer.headers.get("x-trunkline-channel-id", "0")
+        if serving:
+            assert (answer.status_code, told) == (200, str(serving)), kinds
+        else:
+            assert (answer.status_code, told) == ((500, str(askable[-1][0])) if askable else (400, "0")), kinds
 
 
 async def test_a_dead_model_is_asked_on_for_within_its_budget_only() -> None:
