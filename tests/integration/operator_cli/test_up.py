@@ -47,7 +47,18 @@ def test_the_ready_line_names_everything_and_is_alone(start_up: Start) -> None:
     """Scripts read one line of JSON; all that it names answers."""
     up = start_up("--relays=2", "--routers=3")
     ready = up.ready
-    assert set(ready) == {"relay", "admin", "admin_grpc", "routers", "dsn", "admin_token", "service_token", "pids"}
+    named = {
+        "relay",
+        "relay_operations",
+        "admin",
+        "admin_grpc",
+        "routers",
+        "dsn",
+        "admin_token",
+        "service_token",
+        "pids",
+    }
+    assert set(ready) == named
     assert ready["pids"]["supervisor"] == up.process.pid
     assert (len(ready["routers"]), len(ready["pids"]["router"]), len(ready["pids"]["relays"])) == (3, 3, 2)
     assert answering(ready["admin"]) == ready["pids"]["admin"]
@@ -75,6 +86,22 @@ def test_a_stop_drains_in_order_and_the_data_stays(start_up: Start) -> None:
         connection.execute("SELECT n FROM kept")
     for name in ("dsn", "admin_token", "service_token"):
         assert again.ready[name] == up.ready[name]
+
+
+def test_a_machine_that_lacks_a_library_runs_without_the_demo_model_and_says_so_once(
+    start_up: Start, tmp_path: Path
+) -> None:
+    """Everything else is ready; what lacks, and the package that has it, is one line and no traceback."""
+    lacks = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "stand_ins" / "xllamacpp.py").write_text(f"raise ImportError({lacks!r})")
+    up = start_up("--demo")
+    assert "model" not in up.ready
+    assert answering(up.ready["admin"]) == up.ready["pids"]["admin"]
+    up.process.send_signal(signal.SIGTERM)
+    said = up.complaint()
+    assert said.count("no demo model: this machine lacks libgomp.so.1 (Debian: apt-get install libgomp1)") == 1
+    assert "Traceback" not in said
+    assert up.process.returncode == 0
 
 
 def test_a_child_that_dies_comes_back_on_its_port(start_up: Start) -> None:
