@@ -23,6 +23,10 @@ _SERVER_OPTIONS: Final = (
     # Before a caller is known, this much is held for it: an admin's largest request, or 1,024 picks of 4 KB.
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_metadata_size", 16 << 10),
+    # Calls of one connection at once, those that it has reset and that are not yet gone included: without this bound rapid
+    # resets (CVE-2023-44487) fill the event loop, and calls of others end as cancelled (bench/resets.py). RFC 9113 advises
+    # no fewer than 100; a caller's further calls wait at its end.
+    ("grpc.max_concurrent_streams", 100),
 )
 
 
