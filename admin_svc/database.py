@@ -16,7 +16,7 @@ from psycopg import errors
 
 from admin_svc import metrics
 from trunkline.database import Pool, PoolExhausted
-from trunkline.errors import CatalogLocked, DatabaseUnavailable, Overloaded
+from trunkline.errors import CatalogLocked, DatabaseUnavailable, FieldFault, InvalidFields, Overloaded
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -45,6 +45,18 @@ _FAULTS: Final[Mapping[type[psycopg.Error], tuple[str, str]]] = {
 """What each error is to an operator (the metric's label) and to a caller; a subclass stands before what it derives from."""
 
 
+_TOO_LONG: Final = "takes more than 1 MiB, all its columns together"
+_BOUNDS: Final[Mapping[str, FieldFault]] = {
+    "channels_json_depth_check": FieldFault("channel", "holds JSON that is nested deeper than 24 levels"),
+    "channels_size_check": FieldFault("channel", _TOO_LONG),
+    "api_keys_size_check": FieldFault("api_key", _TOO_LONG),
+    "channel_keys_sealed_size_check": FieldFault("channel.keys", "holds a key of more than 64 KiB"),
+    "channel_keys_remark_size_check": FieldFault("channel.keys", "holds a remark of more than 64 KiB"),
+    "channel_keys_status_reason_size_check": FieldFault("channel.keys", "holds a reason of more than 64 KiB"),
+}
+"""What the schema itself refuses because no reader could take it in, by the name of its rule."""
+
+
 def note_fault(error: psycopg.Error) -> tuple[str, str]:
     """Count a database error that nothing here could mend; gives its entry in the table."""
     entry = next(entry for kind, entry in _FAULTS.items() if isinstance(error, kind))
@@ -53,7 +65,9 @@ def note_fault(error: psycopg.Error) -> tuple[str, str]:
 
 
 def refusal_of(error: psycopg.Error) -> Exception:
-    """Explain a database error, and count it: a refusal that says when to ask again, or a fault."""
+    """Explain a database error, and count it: a refusal that says what to do, or a fault."""
+    if (bound := _BOUNDS.get(error.diag.constraint_name or "")) is not None:
+        return InvalidFields([bound])
     label, cause = note_fault(error)
     match label:
         case "exhausted":

@@ -242,3 +242,13 @@ async def test_what_a_hand_wrote_is_shown_as_far_as_it_can_be(admin: Admin) -> N
     assert (channel["provider_options"], channel["removed_headers"]) == ({"a": "1"}, ["x"])
     assert channel["parameter_overrides"] == [3, {"op": 1}]
     assert (await patched(admin, channel, weight=5))["weight"] == 5
+
+
+async def test_what_the_schema_refuses_is_a_fault_of_a_field(admin: Admin) -> None:
+    """Values that no router could read are the caller's to mend, not a fault inside."""
+    deep: object = 1
+    for _ in range(30):
+        deep = {"a": deep}
+    body = {"name": "deep", "provider": "openai", "base_url": "http://127.0.0.1:9/v1", "models": ["m"]}
+    response = await admin.http.post("/api/v1/channels", json=body | {"parameter_overrides": {"a": deep}})
+    assert response.status_code == 400, response.text

@@ -103,7 +103,7 @@ def test_a_candidate_carries_all_that_an_attempt_needs() -> None:
     assert (plain.candidates[0].key_id, plain.candidates[0].key) == (0, "")
 
 
-def test_a_shaping_travels_whole_and_its_proxy_only_to_those_who_may_have_it() -> None:
+def test_a_shaping_travels_whole_and_its_proxy_and_prompt_only_to_those_who_may_have_them() -> None:
     """With a channel key and without one; messages are kept, each kind of caller its own."""
     shaping = Shaping(
         provider_options={"bot_id": "1"},
@@ -122,10 +122,12 @@ def test_a_shaping_travels_whole_and_its_proxy_only_to_those_who_may_have_it() -
             without = written(plan, credentials=False).candidates[0].shaping
             assert whole.proxy_url == "http://u:s3cret@proxy"
             assert "s3cret" not in str(without)
+            assert "be kind" not in str(without)
             assert (dict(whole.provider_options), list(whole.removed_headers)) == ({"bot_id": "1"}, ["x-a"])
             assert (whole.system_prompt, whole.system_prompt_mode) == ("be kind", router_pb2.SYSTEM_PROMPT_MODE_PREPEND)
             assert (dict(whole.status_mapping), whole.strict, whole.repeat_after_timeout) == ({429: 503}, True, True)
             whole.proxy_url = ""
+            whole.system_prompt = without.system_prompt = ""
             assert whole == without
 
 
