@@ -66,13 +66,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     )
     upstream = _upstream(settings)
     large = LargeBodies(settings.body_room_timeout)
+    relay = _relay(settings, routers, upstream, deadlines, large)
     server = HttpServer(
         operations(health, settings.shared_metrics),
         settings.listen,
         drain_timeout=settings.drain_timeout,
-        http=RelayConnection.direct(
-            _relay(settings, routers, upstream, deadlines, large), settings.client_bounds, settings.operations_paths
-        ),
+        http=RelayConnection.direct(relay, settings.client_bounds, settings.operations_paths),
         **settings.clients_https(),
     )
     own = _own_operations(settings, health)
@@ -92,9 +91,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         draining = tasks.create_task(_drain(stop, settings.drain_timeout, deadlines, health), name="drain")
         watching = tasks.create_task(loop_lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
         settling = tasks.create_task(tally.keep_settled(), name="metrics")
+        checking = tasks.create_task(relay.watch_keys(), name="API keys of open requests")
         await server.serve(stop)
         draining.cancel()
         settling.cancel()
+        checking.cancel()
         watching.cancel()
         await routers.flush(_FLUSH)
         following.cancel()
@@ -175,6 +176,7 @@ def _relay(
         pick_timeout=settings.pick_timeout,
         total_timeout=settings.total_timeout,
         max_held_bytes=settings.max_held_bytes,
+        key_recheck=settings.key_recheck,
     )
     return Relay(
         Serving(routers, upstream, deadlines, bounds, _admission(settings, routers), large),

@@ -62,6 +62,10 @@ class Relay:
         self._serving, self._models, self._runs, self._door = serving, models, runs, door
         self._in_flight = 0
 
+    async def watch_keys(self) -> None:
+        """End requests whose API key is switched off meanwhile, until cancelled."""
+        await self._serving.keys.run()
+
     async def __call__(self, exchange: Exchange) -> None:
         """Serve one request."""
         found = match(exchange.method, exchange.raw_path)

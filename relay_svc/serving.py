@@ -19,6 +19,7 @@ from relay_svc.exchange import Exchange
 from relay_svc.forward import Forward, end_badly
 from relay_svc.inbound import Content, Inbound
 from relay_svc.incoming import Incoming
+from relay_svc.key_watch import KeyWatch
 from relay_svc.large_bodies import LARGE, LargeBodies
 from relay_svc.model_check import check_named
 from relay_svc.multipart import FormFault
@@ -43,6 +44,7 @@ class Bounds:
     body_timeout: float
     pick_timeout: float
     total_timeout: float
+    key_recheck: float = 30.0
     max_held_bytes: int = 1 << 20
     """Of a form: held in memory until its model is known, and as many again for another attempt."""
 
@@ -63,6 +65,8 @@ class Serving:
         self._routers, self._upstream, self._deadlines, self._bounds = routers, upstream, deadlines, bounds
         self._admission = admission
         self._large = large
+        self.keys = KeyWatch(routers, bounds.key_recheck, bounds.pick_timeout)
+        """What ends requests whose API key is switched off; somebody has to run it."""
         self._spills = Spills()
 
     async def serve(self, exchange: Exchange, noted: Record, api_key: Secret, route: Route) -> None:
@@ -127,8 +131,10 @@ class Serving:
     async def _route(self, exchange: Exchange, noted: Record, api_key: Secret, inbound: Inbound) -> None:
         asked = Asked(api_key, inbound.model, noted.client_address, self._bounds.max_attempts)
         events = False
+        deadline = self._deadlines.within(self._bounds.total_timeout, exchange.task)
+        watched = self.keys.watching(asked, deadline)
         try:
-            with self._deadlines.within(self._bounds.total_timeout, exchange.task):
+            with deadline, watched:
                 noted.plan = plan = await self._routers.pick(asked, self._pick_by())
                 if inbound.beside:
                     await check_named(self._routers, asked, inbound, self._pick_by())
@@ -148,7 +154,7 @@ class Serving:
                         await begun.answer.aclose()
             await _show(exchange, noted, inbound, begun)
         except TimeoutError:
-            refusal = self._out_of_time()
+            refusal = errors.of_pick(watched.refused) if watched.refused else self._out_of_time()
             if not exchange.started:
                 raise refusal from None
             noted.outcome, noted.reason = record.BROKEN, refusal.reason

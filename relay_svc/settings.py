@@ -174,6 +174,12 @@ class Settings(Process, Http, Tls):
     pick_timeout: Seconds = setting(
         "TRUNKLINE_RELAY_PICK_TIMEOUT", Seconds(5.0), "Longest wait for a plan, over all routers asked.", check=positive
     )
+    key_recheck: Seconds = setting(
+        "TRUNKLINE_RELAY_KEY_RECHECK",
+        Seconds(30.0),
+        "Time between two checks of the API key of a request that goes on: one switched off ends its streams so soon.",
+        check=positive,
+    )
     retry_window: Seconds = setting(
         "TRUNKLINE_RELAY_RETRY_WINDOW", Seconds(60.0), "Time after which no further candidate is tried.", check=positive
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 
@@ -23,6 +24,7 @@ from tests.integration.relay_svc.upstreams import (
     event,
     streams,
 )
+from trunkline.errors import ApiKeyDisabled, Unverified
 from trunkline.v1 import router_pb2 as pb
 
 BODY = b'{"model":"m","messages":[],"stream":true}'
@@ -339,3 +341,34 @@ async def test_a_compressed_answer_passes_as_it_is(bench: Bench) -> None:
     async with bench.relay.http() as client, client.stream("POST", CHAT, content=b'{"model":"m"}') as answer:
         assert answer.headers["content-encoding"] == "x-odd"
         assert b"".join([chunk async for chunk in answer.aiter_raw()]) == b"\x1f\x8bnot really"
+
+
+async def test_a_stream_ends_when_its_api_key_is_switched_off() -> None:
+    """In the client's words, with the reason, and its attempt is told as given up; a doubt ends nothing."""
+    over = asyncio.Event()
+
+    async def script(call: Call) -> None:
+        await call.send(SSE_HEAD)
+        await call.chunk(event("a"))
+        await over.wait()
+
+    async with open_bench(TRUNKLINE_RELAY_KEY_RECHECK="150ms") as bench:
+        await bench.plan(script)
+        async with (
+            bench.relay.http() as client,
+            client.stream("POST", "/v1/chat/completions", content=b'{"model":"m","stream":true}') as answer,
+        ):
+            chunks = answer.aiter_raw()
+            assert await anext(chunks) == event("a")
+            asked = len(bench.router.picks)
+            bench.router.refuses["m"] = Unverified(cause="x")
+            await eventually_async(lambda: len(bench.router.picks) >= asked + 3)  # it was checked, and goes on
+            bench.router.refuses["m"] = ApiKeyDisabled(api_key_id=5, revision=9)
+            rest = b""
+            with contextlib.suppress(httpx2.RemoteProtocolError):  # it is not whole, and does not look so
+                async for chunk in chunks:
+                    rest += chunk
+        assert b"API_KEY_DISABLED" in rest
+        assert b"[DONE]" not in rest
+        await eventually_async(lambda: bool(bench.outcomes))
+        over.set()
