@@ -19,6 +19,11 @@ from trunkline.v1 import router_pb2 as pb
 MAX_BATCH: Final = 256
 """Most picks of one message. The protocol allows 1,024; a quarter keeps the answer, plans and all, far below gRPC's bound."""
 
+MOST_BYTES: Final = 2 << 20
+"""Bytes of a message at most, half of what a router takes: one that is too large would break the stream for every client."""
+_SURELY_SMALL: Final = 32
+"""Picks that never come to so many bytes, with the longest names and all the channels that may be excluded."""
+
 ROUTERS_LIMIT: Final = 2.0
 """Seconds that a router takes to prove an answer unless told otherwise."""
 
@@ -187,7 +192,10 @@ class PickStream:
 
     def _next_batch(self) -> list[bytes]:
         while self._outbox:  # a batch whose askers have all given up must not hide those behind it
-            batch, self._outbox = self._outbox[:MAX_BATCH], self._outbox[MAX_BATCH:]
+            size = min(len(self._outbox), MAX_BATCH)
+            if size > _SURELY_SMALL:
+                size = _fitting(self._outbox, size)
+            batch, self._outbox = self._outbox[:size], self._outbox[size:]
             if items := [item for number, item in batch if number in self._waiting]:  # whoever gave up is not asked for
                 return items
         return []
@@ -230,3 +238,13 @@ class PickStream:
                 answer.set_exception(refused_from(read_refusal(result.refusal)))
         except Exception as fault:  # noqa: BLE001 - one answer that makes no sense is its asker's; the stream's others go on
             answer.set_exception(fault)
+
+
+def _fitting(outbox: list[tuple[int, bytes]], most: int) -> int:
+    """How many of the first items, one at least, a message can carry."""
+    size = 0
+    for place in range(most):
+        size += len(outbox[place][1])
+        if size > MOST_BYTES:
+            return max(1, place)
+    return most

@@ -10,6 +10,7 @@ from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
     PICK_TOKEN,
     SEALER,
+    SERVICE_TOKEN,
     Client,
     Database,
     RunningRouter,
@@ -172,3 +173,32 @@ async def test_a_proxy_is_for_those_who_may_have_keys(
     assert (refusal.reason, PASSWORD in refusal.message) == (Reason.UNVERIFIED, False)
     assert "cannot be opened" in (logged := "".join(capsys.readouterr()))
     assert PASSWORD not in logged
+
+
+async def test_what_reaches_an_account_is_masked_however_a_plan_is_asked_for(
+    router: RunningRouter, database: Database
+) -> None:
+    """PickChannel, PickChannels and ExplainPick: values of header overrides and the system prompt need `credentials`."""
+    await database.channel("a", ["m"])
+    await database.run(
+        """UPDATE channels SET header_overrides = '{"X-Team": "s3cret"}', system_prompt = 's3cret words'"""
+    )
+    token = await database.token()
+    pick = router_pb2.Pick(group="default", model="m", min_token=token)
+    for caller, clear in ((SERVICE_TOKEN, True), (PICK_TOKEN, False), (ADMIN_TOKEN, False)):
+        client = router.client(caller)
+        unary = await client.stub.PickChannel(
+            router_pb2.PickChannelRequest(pick=pick), metadata=client.metadata, timeout=5.0
+        )
+        stream = client.stub.PickChannels(metadata=client.metadata, timeout=5.0)
+        await stream.write(router_pb2.PickChannelsRequest(items=[router_pb2.PickChannelsRequest.Item(id=1, pick=pick)]))
+        streamed = await stream.read()
+        await stream.done_writing()
+        assert isinstance(streamed, router_pb2.PickChannelsResponse)
+        explained = await client.stub.ExplainPick(
+            router_pb2.ExplainPickRequest(pick=pick), metadata=client.metadata, timeout=5.0
+        )
+        for plan, shown in ((unary.plan, clear), (streamed.results[0].plan, clear), (explained.plan, False)):
+            [candidate] = plan.candidates
+            assert candidate.header_overrides == {"X-Team": "s3cret" if shown else "••••"}
+            assert candidate.shaping.system_prompt == ("s3cret words" if shown else "••••")

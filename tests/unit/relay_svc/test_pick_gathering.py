@@ -7,10 +7,24 @@ from typing import Any
 
 import pytest
 
-from relay_svc.router_client.picks import CROWD, GATHER, MAX_BATCH, WELL_FILLED, Answer, PickStream, StreamBroke
+from relay_svc.plan import Asked
+from relay_svc.router_client.picks import (
+    _SURELY_SMALL,
+    CROWD,
+    GATHER,
+    MAX_BATCH,
+    MOST_BYTES,
+    ROUTERS_LIMIT,
+    WELL_FILLED,
+    Answer,
+    PickStream,
+    StreamBroke,
+)
+from relay_svc.router_client.wire import pick_of
 from tests.harness.waiting import pace, turns
 from tests.unit.relay_svc.test_relay_pick_stream import ask, running
 from tests.unit.relay_svc.timed import by_the_clock
+from trunkline.secret import Secret
 
 FIRST = range(1, CROWD + 1)
 
@@ -130,6 +144,37 @@ async def test_more_than_a_message_holds_goes_in_two() -> None:
         await turns()
         assert list(map(len, call.written)) == [0, MAX_BATCH, WELL_FILLED]
         assert now() == began
+
+
+@by_the_clock
+async def test_picks_that_are_large_together_go_in_several_messages() -> None:
+    """None of which a router finds too large: that would end the stream for everybody. None is left out."""
+    excluded = tuple(range(1 << 40, (1 << 40) + 4096))
+    large = pick_of(Asked(Secret("k" * 256), "\U0001f600" * 1024, "::1", 16, 0, excluded))
+    assert len(large) * MAX_BATCH > MOST_BYTES
+    assert len(large) * _SURELY_SMALL < MOST_BYTES
+    async with running() as (stream, call):
+        sizes: list[int] = []
+        write = call.write
+
+        def weigh(message: bytes) -> None:
+            sizes.append(len(message))
+            write(message)
+
+        call.write = weigh  # type: ignore[method-assign]
+        answers = [stream.ask(large, ROUTERS_LIMIT, now() + 5) for _ in range(MAX_BATCH)]
+        await turns()
+        while sum(map(len, call.written)) < MAX_BATCH:
+            before = len(call.written)
+            call.answer(*call.written[-1])
+            await pace(GATHER)  # the last ones are few
+            await turns()
+            assert len(call.written) > before
+        assert max(sizes) <= MOST_BYTES
+        assert sorted(number for message in call.written for number in message) == [answer.number for answer in answers]
+        call.answer(*call.written[-1])
+        await turns()
+        assert all(answer.done() for answer in answers)
 
 
 @by_the_clock
