@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,7 +76,8 @@ class TestPostgres:
     def make_roles(self) -> None:
         """Make the two roles; the owner may end sessions of routers, as tests do."""
         for role in (OWNER, ROUTER):
-            self._run(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            with suppress(psycopg.errors.DuplicateObject):  # a cluster that is started again has them
+                self._run(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
         self._run(sql.SQL("GRANT {} TO {}").format(sql.Identifier(ROUTER), sql.Identifier(OWNER)))
 
     def _run(self, statement: sql.Composed) -> None:

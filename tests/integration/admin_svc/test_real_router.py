@@ -34,7 +34,7 @@ async def real_router(dsn: str, port: int, log: Path) -> AsyncIterator[router_pb
             sys.executable,
             "-m",
             "router_svc",
-            env=variables | {"TRUNKLINE_ROUTER_HTTP_LISTEN": "127.0.0.1:0"},
+            env=variables | {"TRUNKLINE_ROUTER_HTTP_LISTEN": "127.0.0.1:0", "TRUNKLINE_ROUTER_ID": address},
             stdout=output,
             stderr=output,
         )

@@ -196,6 +196,12 @@ def raw(dialled: rpc.Dialled, method: str, *, streams: bool) -> Any:
     return shape(method, request_serializer=bytes, response_deserializer=bytes)
 
 
+async def answer_to(stream: Any, message: bytes) -> Any:
+    """The answer to one message of a stream; a write fails as well once the call is refused."""
+    await stream.write(message)
+    return await stream.read()
+
+
 @pytest.mark.parametrize("message", NONSENSE)
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
 @pytest.mark.parametrize(
@@ -209,9 +215,7 @@ async def test_what_is_no_message_is_read_for_known_callers_alone_and_is_their_f
     metadata = dialled.metadata if known else (("authorization", "Bearer nobody"),)
     call = raw(dialled, SERVICE + method, streams=streams)
     if streams:
-        stream = call(metadata=metadata, timeout=5)
-        await stream.write(message)
-        read = await refusal(stream.read())
+        read = await refusal(answer_to(call(metadata=metadata, timeout=5), message))
     else:
         read = await refusal(call(message, metadata=metadata, timeout=5))
     assert read.reason == (errors.Reason.INVALID_FIELDS if known else errors.Reason.TOKEN_INVALID)
@@ -234,9 +238,7 @@ async def test_nonsense_to_an_open_method_is_a_refusal_without_a_trace(
     """Anybody may send it, so it must not fill the log."""
     call = raw(dialled, method, streams=streams)
     if streams:
-        stream = call(timeout=5)
-        await stream.write(NONSENSE[0])
-        read = await refusal(stream.read())
+        read = await refusal(answer_to(call(timeout=5), NONSENSE[0]))
     else:
         read = await refusal(call(NONSENSE[0], timeout=5))
     assert read.reason == errors.Reason.INVALID_FIELDS

@@ -99,7 +99,7 @@ def test_a_patch_masks_the_keys_present() -> None:
     assert list(request.update_mask.paths) == ["remark", "timeouts.idle", "timeouts.total", "weight"]
     assert (request.channel.id, request.channel.etag, request.channel.HasField("weight")) == (7, "e", True)
     with pytest.raises(InvalidFields, match="must name a field"):
-        message_of(ROUTE_OF["UpdateChannel"], {"channel_id": "7"}, [], {}, {"etag": "e", "keys": []})
+        message_of(ROUTE_OF["UpdateChannel"], {"channel_id": "7"}, [], {}, {"etag": "e"})
 
 
 def test_waiting_and_idempotency_come_from_query_and_headers() -> None:
