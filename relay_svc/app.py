@@ -158,7 +158,8 @@ async def _preflight(exchange: Exchange, noted: Record, told: errors.Headers) ->
 def _written(exchange: Exchange, found: Found) -> Format:
     """Tell in whose words to answer; a path that is none is answered as its neighbours are."""
     if isinstance(found, Route):
-        return spoken(found.endpoint, exchange.header)
+        endpoint = found.endpoint
+        return spoken(endpoint, exchange.header) if endpoint.operation is Operation.MODELS else endpoint.format
     return family_of(exchange.raw_path)
 
 

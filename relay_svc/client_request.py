@@ -6,7 +6,7 @@ not read, and neither is what is left of a body that was refused.
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import unquote
 
@@ -108,11 +108,12 @@ class ClientRequest:
         method: str,
         path: str,
         headers: Headers,
+        first: Mapping[bytes, bytes],
         *,
         raw_path: bytes = b"",
         query: bytes = b"",
     ) -> None:
-        """Take a head, its names in lower case."""
+        """Take a head, its names in lower case; `first` has the first value of each."""
         self._connection = connection
         self.method = method
         """The method."""
@@ -123,7 +124,7 @@ class ClientRequest:
         self.query = query
         """What stood behind the path; it may hold an API key, so it is logged nowhere."""
         self.headers = headers
-        self._first = dict(reversed(headers))
+        self._first = first
         self._body: list[bytes] = []
         self._large: io.BytesIO | None = None
         """The same of a large body: joining its parts at its end would hold the event loop."""
@@ -188,14 +189,15 @@ class ClientRequest:
 
     async def body(self, limit: int, time_limit: float) -> bytes:
         """Read the whole body, at most `limit` bytes within `time_limit` seconds. Raises HttpRefusal."""
-        length = self.length
-        if length is not None and length > limit:
-            raise errors.body_too_large(limit)
         self._most = limit
-        if self.more_body and (length is None or length > _LARGE):
-            self._large = io.BytesIO()
-            self._large.writelines(self._body)
-            self._body = []
+        if self.more_body:
+            length = self.length
+            if length is not None and length > limit:
+                raise errors.body_too_large(limit)
+            if length is None or length > _LARGE:
+                self._large = io.BytesIO()
+                self._large.writelines(self._body)
+                self._body = []
         self._connection.flow.resume_reading()  # also for a body that is here: a client that leaves must be seen to
         if self.more_body and self._size <= limit:
             await self._rest_of_body(time_limit)

@@ -10,7 +10,7 @@ it reads and writes on a cycle is marked below.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -50,12 +50,13 @@ class Exchange(ClientRequest):
         method: str,
         path: str,
         headers: Headers,
+        first: Mapping[bytes, bytes],
         *,
         raw_path: bytes = b"",
         query: bytes = b"",
     ) -> None:
-        """Take a head, its names in lower case."""
-        super().__init__(connection, method, path, headers, raw_path=raw_path, query=query)
+        """Take a head, its names in lower case; `first` has the first value of each."""
+        super().__init__(connection, method, path, headers, first, raw_path=raw_path, query=query)
         self.task: asyncio.Task[None] | None = None
         self._chunked = False
         self.standing = b""

@@ -150,7 +150,10 @@ def with_own(
     own: Headers = [(b"accept-encoding", b"identity"), (b"x-request-id", request_id.encode()), *credentials]
     crossing = _SENT_UP if sent_up is None else sent_up
     passed = _end_to_end(client, crossing)
-    replaced = {name for name, _ in credentials if crossing[name] is not None}
+    replaced: set[bytes] = set()
+    for name, _ in credentials:
+        if crossing[name] is not None:
+            replaced.add(name)
     if overrides:
         ours = [(name.lower().encode(), value.encode()) for name, value in overrides.items()]
         set_here = {name for name, _ in ours}

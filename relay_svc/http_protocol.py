@@ -56,12 +56,19 @@ class RelayConnection(BoundedConnection):
         if path in self.asgi_paths:
             self.to_asgi()
             return
-        before, parser = self.cycle, self.parser
+        before, headers = self.cycle, self.headers
         takes_chunks = self._version != "1.0"
         if not takes_chunks:  # such a client knows no `100 Continue`: RFC 9110, 10.1.1
-            self.headers = [header for header in self.headers if header[0] != b"expect"]
+            headers = [header for header in headers if header[0] != b"expect"]
         self.cycle = exchange = Exchange(
-            self, parser.get_method().decode("ascii"), path, self.headers, raw_path=raw_path, query=query
+            self,
+            self.parser.get_method().decode("ascii"),
+            path,
+            headers,
+            # Of a name that came twice the first counts, and `names` has the last.
+            self.names if len(self.names) == len(headers) else dict(reversed(headers)),
+            raw_path=raw_path,
+            query=query,
         )
         exchange.takes_chunks = takes_chunks
         exchange.keep_alive = not self._last
@@ -72,11 +79,12 @@ class RelayConnection(BoundedConnection):
             if len(self.pipeline) >= _MOST_AHEAD:  # not sooner, as uvicorn does: who is not read is not seen to leave
                 self.flow.pause_reading()
 
-    def start(self, cycle: Any, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Starts to serve a request."""
         if not isinstance(cycle, Exchange):
-            super().start(cycle, app)
+            super()._start_asgi_task(cycle, app)
             return
+        self._serving = cycle
         # Owned by uvicorn's set of tasks, which a drain waits for; a done callback would cost a turn of the loop a request.
         self.tasks.add(self.loop.create_task(self._serve(cycle)))
 
@@ -95,12 +103,13 @@ class RelayConnection(BoundedConnection):
             if not exchange.response_complete:
                 self.transport.abort()
 
-    def feed(self, body: bytes) -> None:
+    def on_body(self, body: bytes) -> None:
         """Gives a part of the body to the request."""
         if isinstance(self.cycle, Exchange):
+            self._bare_bytes = 0
             self.cycle.feed(body)
         else:
-            super().feed(body)
+            super().on_body(body)
 
     def feed_end(self) -> None:
         """Tells the request that its body is whole."""

@@ -6,12 +6,13 @@ connections in number. A connection at fault ends; requests that were taken in b
 """
 
 import dataclasses
-from typing import NoReturn, Self
+from collections.abc import Mapping
+from typing import ClassVar, NoReturn, Self
 
 import httptools
 
 from trunkline import descriptors, http_faults
-from trunkline.http_bounds import HttpBounds
+from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.http_faults import HttpFault, Words, plain_words
 from trunkline.http_head import Headers, fault_of, origin_form, without_offer
 from trunkline.http_parting import Parting
@@ -25,6 +26,10 @@ class _Enough(Exception):  # noqa: N818 - raised into httptools, which wraps it;
 class BoundedConnection(Parting):
     """One connection. Servers make subclasses with `bounded`."""
 
+    max_headers: ClassVar[int] = DEFAULTS.max_headers
+    """The bound again, looked up for each header."""
+    names: Mapping[bytes, bytes]
+    """The last value of each header, by name."""
     _bare_bytes = 0
     """Bytes since the last part of a body: sizes of chunks, trailers."""
     _last = False
@@ -47,7 +52,17 @@ class BoundedConnection(Parting):
             self._head_bytes += len(data)
         else:
             self._bare_bytes += len(data)
-        self._feed(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._take_offers(data, offer.args[0])
+        except httptools.HttpParserError:
+            self._stopped()
+        if not self._in_head or self._head_bytes:  # nearly always a whole request came, and awaits nothing
+            self._await_rest()
+
+    def _await_rest(self) -> None:
+        """Bounds the head or the body under way."""
         if self._over or self.transport.is_closing():
             return
         if not self._in_head:
@@ -55,21 +70,20 @@ class BoundedConnection(Parting):
                 self._refuse(http_faults.HEAD_TOO_LARGE)
             elif self._timer is None:
                 self.await_body()
-        elif self._head_bytes:  # a whole head needs no timer
-            if self._head_bytes > self.bounds.max_head_bytes:
-                self._refuse(http_faults.HEAD_TOO_LARGE)
-            elif self._timer is None:
-                self._await_head()
+        elif self._head_bytes > self.bounds.max_head_bytes:
+            self._refuse(http_faults.HEAD_TOO_LARGE)
+        elif self._timer is None:
+            self._await_head()
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        """Parses bytes; each offer of another protocol costs one more turn, and there are no more than may be ahead."""
-        while True:
+    def _take_offers(self, data: bytes, read: int) -> None:
+        """Parses on behind an offer of another protocol; each costs one turn, and there are no more than may be ahead."""
+        rest = memoryview(data)
+        while self._decline():
+            rest = rest[read:]
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as offer:
-                if not self._decline():
-                    return
-                data = memoryview(data)[offer.args[0] :]
+                read = offer.args[0]
             except httptools.HttpParserError:
                 self._stopped()
                 return
@@ -123,11 +137,14 @@ class BoundedConnection(Parting):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes a header."""
         if self._in_head:
-            self.headers.append((name.lower(), value))
+            headers = self.headers
+            headers.append((name.lower(), value))
+            if len(headers) > self.max_headers:
+                self._give_up(http_faults.HEAD_TOO_LARGE)
         else:  # trailers are no headers: nobody has checked them
             self._trailers += 1
-        if len(self.headers) + self._trailers > self.bounds.max_headers:
-            self._give_up(http_faults.HEAD_TOO_LARGE)
+            if len(self.headers) + self._trailers > self.max_headers:
+                self._give_up(http_faults.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Judges the head, and serves its request."""
@@ -138,7 +155,8 @@ class BoundedConnection(Parting):
         if self._head_bytes > self.bounds.max_head_bytes:
             self._weigh()
         self._version = version = parser.get_http_version()
-        if (fault := fault_of(version, self.headers)) is not None:
+        self.names = names = dict(self.headers)
+        if (fault := fault_of(version, self.headers, names)) is not None:
             self._give_up(fault)
         if not self.url.startswith(b"/"):
             target = origin_form(parser.get_method(), self.url)
@@ -148,7 +166,8 @@ class BoundedConnection(Parting):
         self._in_head = False
         self._head_bytes = self._bare_bytes = 0
         self._last = version == "1.0" or not parser.should_keep_alive()
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         self.begin_request()
 
     def begin_request(self) -> None:
@@ -167,10 +186,6 @@ class BoundedConnection(Parting):
     def on_body(self, body: bytes) -> None:
         """Takes a part of the body."""
         self._bare_bytes = 0
-        self.feed(body)
-
-    def feed(self, body: bytes) -> None:
-        """Gives it to the request."""
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -179,7 +194,8 @@ class BoundedConnection(Parting):
             return
         self._in_head = True
         self.feed_end()
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
 
     def feed_end(self) -> None:
         """Tells the request so."""
@@ -200,5 +216,5 @@ class BoundedConnection(Parting):
         """Makes the class of one server's connections; of the process's descriptors clients get three quarters at most."""
         room = max(1, descriptors.limit() * 3 // 4)
         bounds = dataclasses.replace(bounds, max_connections=min(bounds.max_connections, room))
-        fields = {"bounds": bounds, "words": staticmethod(words), "turned_away": set(), "sparing": Sparing()}
-        return type(cls.__name__, (cls,), fields)
+        fields = {"words": staticmethod(words), "turned_away": set(), "sparing": Sparing()}
+        return type(cls.__name__, (cls,), {"bounds": bounds, "max_headers": bounds.max_headers, **fields})

@@ -5,6 +5,7 @@ declined by reading the same request without it.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -24,9 +25,8 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def fault_of(version: str, headers: Headers) -> HttpFault | None:
-    """Why a head whose grammar is right cannot be served; names are in lower case."""
-    names = dict(headers)
+def fault_of(version: str, headers: Headers, names: Mapping[bytes, bytes]) -> HttpFault | None:
+    """Why a head whose grammar is right cannot be served; names are in lower case, `names` is `dict(headers)`."""
     if version == "1.1" and len(names) == len(headers) and b"transfer-encoding" not in names:
         host = names.get(b"host")  # nearly every head: each name once, and nothing about its framing to ask
         return None if host is not None and _is_host(host) else BAD_HOST

@@ -36,10 +36,6 @@ class KeptAlive(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._serving = cycle
-        self.start(cycle, app)
-
-    def start(self, cycle: Any, app: Any) -> None:
-        """Starts to serve a request."""
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
