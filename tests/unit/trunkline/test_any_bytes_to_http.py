@@ -101,12 +101,12 @@ def fed(pieces: list[bytes]) -> tuple[Work, Transport]:
             work.depths.add(depth)
             super().begin_request()
 
-        def _feed(self, data: bytes | memoryview) -> None:
+        def _take_offers(self, data: bytes, read: int) -> None:
             work.fed += 1
-            super()._feed(data)
+            super()._take_offers(data, read)
 
-        def start(self, cycle: Any, app: Any) -> None:
-            pass
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ARG002 - its name is uvicorn's
+            self._serving = cycle
 
         def _note(self, fault: Any) -> None:
             work.lines += 1
