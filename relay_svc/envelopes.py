@@ -84,7 +84,10 @@ def event(written: Format, told: Told) -> bytes:
         case Format.ANTHROPIC:
             return b"\n\nevent: error\ndata: " + envelope(written, told) + b"\n\n"
         case Format.OPENAI_RESPONSES:
-            said = {"type": "error"} | {name: value for name, value in _openai(told).items() if name != "type"}
+            # Flat as it is documented, and nested as OpenAI's servers send it: the SDK raises for the nested one alone.
+            error = _openai(told)
+            said = {"type": "error"} | {name: value for name, value in error.items() if name != "type"}
+            said["error"] = error
             return b"\n\nevent: error\ndata: " + msgspec.json.encode(said) + b"\n\n"
         case _:
             return b"\n\ndata: " + envelope(written, told) + b"\n\n"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from relay_svc.dialects.answer import FELL_SILENT, broken_words
 from relay_svc.envelopes import Told, envelope
 from relay_svc.operations import Format
 from relay_svc.plan import NoPlan, PickRefused, PicksOverloaded
@@ -16,6 +17,7 @@ from trunkline.errors import Reason
 
 Headers = list[tuple[bytes, bytes]]
 
+UPSTREAM_TIMEOUT: Final = "UPSTREAM_TIMEOUT"
 _RETRY_AFTER: Final = 1
 """Seconds after which what cannot be said now may be asked again."""
 _SERVERS: Final = 500
@@ -263,14 +265,20 @@ def upstream_broken() -> HttpRefusal:
     return HttpRefusal(502, "UPSTREAM_BROKEN", "the upstream broke off before it answered")
 
 
-def stream_broken(sent: int, channel_id: int, *, timed_out: bool) -> HttpRefusal:
+def stream_broken(sent: int, channel_id: int, how: str) -> HttpRefusal:
     """An answer that ended before it was whole, some of which may be with the client: `sent` bytes of it."""
-    how = "fell silent" if timed_out else "broke off"
-    where = f"after {sent} bytes of it" if sent else "before any of it was passed on"
-    message = f"the answer of channel {channel_id} {how} {where}: it is not whole"
-    if timed_out:
-        return HttpRefusal(504, "UPSTREAM_TIMEOUT", message, retry=False)
+    message = broken_words(channel_id, how, sent)
+    if how == FELL_SILENT:
+        return HttpRefusal(504, UPSTREAM_TIMEOUT, message, retry=False)
     return HttpRefusal(502, "UPSTREAM_BROKEN", message)
+
+
+def cut_off(refusal: HttpRefusal, sent: int, channel_id: int) -> HttpRefusal:
+    """The same refusal of an answer of which `sent` bytes may be with the client: the words say where it was cut."""
+    message = broken_words(channel_id, f"was cut off ({refusal})", sent)
+    cut = HttpRefusal(refusal.status, refusal.reason, message, code=refusal.code, retry=refusal.retry)
+    cut.revision = refusal.revision
+    return cut
 
 
 def upstream_redirects() -> HttpRefusal:
@@ -281,7 +289,7 @@ def upstream_redirects() -> HttpRefusal:
 
 def upstream_timeout() -> HttpRefusal:
     """The upstream has the request and did not answer in time; it may still be working on it, so do not retry blindly."""
-    return HttpRefusal(504, "UPSTREAM_TIMEOUT", "the upstream did not answer in time", retry=False)
+    return HttpRefusal(504, UPSTREAM_TIMEOUT, "the upstream did not answer in time", retry=False)
 
 
 def deadline_exceeded() -> HttpRefusal:

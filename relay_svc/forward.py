@@ -9,14 +9,17 @@ silence.
 from relay_svc import metrics, record
 from relay_svc.answers import Ending, Passing
 from relay_svc.beginning import Begun
+from relay_svc.dialects.answer import BROKE_OFF, FELL_SILENT, UNFINISHED, Failure, Kind
+from relay_svc.dialects.errors import kind_of
 from relay_svc.envelopes import event
-from relay_svc.errors import HttpRefusal, stream_broken
+from relay_svc.errors import UPSTREAM_TIMEOUT, HttpRefusal, cut_off, stream_broken
 from relay_svc.exchange import Exchange
 from relay_svc.headers import Headers, to_client
 from relay_svc.masking import masked_headers
 from relay_svc.operations import Format
 from relay_svc.plan import Result
 from relay_svc.record import Record
+from relay_svc.translations import Chain, Stream
 from relay_svc.upstream import ReadTimeout, UpstreamFailure
 
 
@@ -50,6 +53,8 @@ class Forward:
                 last = self._watch.feed(await begun.answer.pour(self))
         except UpstreamFailure as failure:
             fault = failure
+        if fault is not None and isinstance(self._watch, Stream | Chain):
+            last += self._watch.fail(_failure(fault))
         return await self._end(last, self._watch.end(clean=fault is None), fault)
 
     def take(self, data: bytes) -> bool:
@@ -98,24 +103,47 @@ class Forward:
         last += ending.rest
         if ending.whole:
             await self._exchange.finish(last)
-            self._record.outcome = record.BROKEN if ending.told else record.SERVED
-            return Result.UPSTREAM_ERROR if ending.told else Result.SUCCESS
+            return self._ended(told=ending.told)
         if last:
             await self._exchange.write(last)
-        self._record.outcome = record.BROKEN
-        timed_out = isinstance(fault, ReadTimeout)
-        refusal = stream_broken(self._exchange.sent, self._begun.attempt.candidate.channel_id, timed_out=timed_out)
-        self._record.reason = refusal.reason
-        shown = None if ending.told else refusal
-        await end_badly(self._exchange, self._record, shown, self._written, events=self.events)
-        return Result.READ_TIMEOUT if timed_out else Result.BROKEN_ANSWER
+        how = _failure(fault).how if fault is not None else UNFINISHED
+        refusal = stream_broken(self._exchange.sent, self._begun.attempt.candidate.channel_id, how)
+        self._record.outcome, self._record.reason = record.BROKEN, refusal.reason
+        await self._break_off(None if ending.told else refusal)
+        return _result(refusal.reason)
+
+    def _ended(self, *, told: bool) -> Result:
+        """Note how an answer ended whose ending the client was given, be it an error."""
+        self._record.outcome = record.BROKEN if told else record.SERVED
+        failure = self._watch.failure if isinstance(self._watch, Stream | Chain) else None
+        if failure is None or not failure.how:
+            return Result.UPSTREAM_ERROR if told else Result.SUCCESS
+        self._record.reason = failure.reason
+        return _result(failure.reason)
+
+    async def end_early(self, refusal: HttpRefusal) -> None:
+        """End an answer that has begun for a reason of the relay's own. Raises ClientStalled."""
+        self._record.outcome, self._record.reason = record.BROKEN, refusal.reason
+        refusal = cut_off(refusal, self._exchange.sent, self._begun.attempt.candidate.channel_id)
+        if isinstance(self._watch, Stream | Chain):
+            failure = Failure(kind_of(refusal.status), str(refusal), code=refusal.code, reason=refusal.reason)
+            last = self._watch.fail(failure)
+            if last:  # else its ending was made, and may not have been sent
+                await self._exchange.finish(last)
+                return
+        await self._break_off(refusal)
+
+    async def _break_off(self, refusal: HttpRefusal | None) -> None:
+        """End it so that nobody takes it for a whole one. Raises ClientStalled."""
+        if self.events and refusal is not None:
+            await self._exchange.write(event(self._written, refusal.told(self._record.request_id)))
+        # A client that knows no chunks takes the connection's end for the answer's: it gets a reset instead.
+        self._exchange.break_off(abort=self._exchange.close_delimited and not self.events)
 
 
-async def end_badly(
-    exchange: Exchange, noted: Record, refusal: HttpRefusal | None, written: Format, *, events: bool
-) -> None:
-    """End an answer that has begun so that nobody takes it for a whole one. Raises ClientStalled."""
-    if events and refusal is not None:
-        await exchange.write(event(written, refusal.told(noted.request_id)))
-    # A client that knows no chunks takes the connection's end for the answer's: it gets a reset instead.
-    exchange.break_off(abort=exchange.close_delimited and not events)
+def _failure(fault: UpstreamFailure) -> Failure:
+    return Failure.broken(FELL_SILENT, Kind.TIMEOUT) if isinstance(fault, ReadTimeout) else Failure.broken(BROKE_OFF)
+
+
+def _result(reason: str) -> Result:
+    return Result.READ_TIMEOUT if reason == UPSTREAM_TIMEOUT else Result.BROKEN_ANSWER

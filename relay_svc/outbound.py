@@ -244,13 +244,14 @@ def _foreign(candidate: Candidate, inbound: Inbound, around: Around, way: Way) -
         losses = _noted(losses, adapted.lost, strict=inbound.strict or candidate.shaping.strict)
         watch = adapter = translations.Adapter(adapted)
     if way.translates:
-        stamp_of_ours = DialectStamp(_plain_id(around.request_id), around.now, inbound.model)
+        stamp_of_ours = DialectStamp(_plain_id(around.request_id), around.now, inbound.model, around.request_id)
         kind = translations.Stream if inbound.stream else translations.Whole
         translated = kind(
             DIALECTS[call.format],
             DIALECTS[inbound.written],
             stamp_of_ours,
             losses or Losses(),
+            channel_id=candidate.channel_id,
             include_usage=wants_usage,
             array=inbound.array,
         )

@@ -16,7 +16,7 @@ from relay_svc.deadlines import Deadlines
 from relay_svc.endpoints import Body, ModelIn, Route
 from relay_svc.errors import HttpRefusal
 from relay_svc.exchange import Exchange
-from relay_svc.forward import Forward, end_badly
+from relay_svc.forward import Forward
 from relay_svc.inbound import Content, Inbound
 from relay_svc.incoming import Incoming
 from relay_svc.key_watch import KeyWatch
@@ -130,7 +130,7 @@ class Serving:
 
     async def _route(self, exchange: Exchange, noted: Record, api_key: Secret, inbound: Inbound) -> None:
         asked = Asked(api_key, inbound.model, noted.client_address, self._bounds.max_attempts)
-        events = False
+        forward: Forward | None = None
         deadline = self._deadlines.within(self._bounds.total_timeout, exchange.task)
         watched = self.keys.watching(asked, deadline)
         try:
@@ -144,7 +144,6 @@ class Serving:
                     begun = await walk.begin(inbound, exchange.headers)
                     if isinstance(begun, Begun):
                         forward = Forward(exchange, noted, begun, inbound.written)
-                        events = forward.events
                         begun.attempt.end(self._routers, await forward.run(), noted.usage)
                         _tell(noted, begun)
                         return
@@ -157,8 +156,11 @@ class Serving:
             refusal = errors.of_pick(watched.refused) if watched.refused else self._out_of_time()
             if not exchange.started:
                 raise refusal from None
-            noted.outcome, noted.reason = record.BROKEN, refusal.reason
-            await end_badly(exchange, noted, refusal, inbound.written, events=events)
+            if forward is not None:
+                await forward.end_early(refusal)
+            else:  # an error of the upstream's, half of it sent
+                noted.outcome, noted.reason = record.BROKEN, refusal.reason
+                exchange.break_off(abort=exchange.close_delimited)
 
     def _pick_by(self) -> float:
         return self._deadlines.loop.time() + self._bounds.pick_timeout

@@ -39,10 +39,6 @@ def _usage(used: DialectUsage | None) -> Usage:
     return Usage(used.input, used.output) if used else NO_USAGE
 
 
-def _unreadable(sentence: str) -> Failure:
-    return Failure(Kind.UPSTREAM, f"the upstream's answer {sentence}", code="upstream_broken")
-
-
 _KINDS: Final = {
     FailureClass.RATE_LIMIT: Kind.RATE_LIMIT,
     FailureClass.QUOTA: Kind.BILLING,
@@ -64,13 +60,22 @@ class Stream:
     """A stream, translated event by event."""
 
     def __init__(
-        self, upstream: Dialect, client: Dialect, stamp: Stamp, losses: Losses, *, include_usage: bool, array: bool
+        self,
+        upstream: Dialect,
+        client: Dialect,
+        stamp: Stamp,
+        losses: Losses,
+        *,
+        channel_id: int = 0,
+        include_usage: bool,
+        array: bool,
     ) -> None:
         """Begin with nothing seen. The losses of an answer are noted, never refused: it is paid for."""
         noted = losses.lenient()
         self._translation = Translation(
             StreamReader(upstream, noted),
             stream_writer(client, stamp, noted, include_usage=include_usage, array=array),
+            channel_id,
         )
         self.content_type = stream_type(array=array)
 
@@ -93,6 +98,10 @@ class Stream:
         rest = self._translation.end(clean=clean)
         return Ending(rest, whole=True, told=self._translation.failure is not None)
 
+    def fail(self, failure: Failure) -> bytes:
+        """End it by an error of the relay's own, in the client's own way; nothing where it has ended."""
+        return self._translation.fail(failure)
+
     def usage(self) -> Usage:
         """Tell the tokens used."""
         return _usage(self._translation.usage)
@@ -105,10 +114,18 @@ class Whole:
     content_type = b"application/json"
 
     def __init__(
-        self, upstream: Dialect, client: Dialect, stamp: Stamp, losses: Losses, *, include_usage: bool, array: bool
+        self,
+        upstream: Dialect,
+        client: Dialect,
+        stamp: Stamp,
+        losses: Losses,
+        *,
+        channel_id: int = 0,
+        include_usage: bool,
+        array: bool,
     ) -> None:
         """Begin with nothing seen."""
-        del include_usage, array  # a stream's
+        del channel_id, include_usage, array  # a stream's
         self._upstream, self._client, self._stamp, self._losses = upstream, client, stamp, losses.lenient()
         self._shown = losses
         self._parts: list[bytes] = []
@@ -137,7 +154,7 @@ class Whole:
 
     def _written(self) -> bytes | Failure:
         if self._size > MAX_WHOLE:
-            return _unreadable(f"is longer than {MAX_WHOLE} bytes")
+            return Failure.broken(f"is longer than {MAX_WHOLE} bytes")
         try:
             answer = read_answer(self._upstream, b"".join(self._parts), self._losses)
             if isinstance(answer, Failure):
@@ -145,7 +162,7 @@ class Whole:
             self._usage = answer.usage
             return write_answer(self._client, answer, self._stamp, self._losses)
         except DialectFault as fault:
-            return _unreadable(str(fault))
+            return Failure.broken(str(fault))
 
     def usage(self) -> Usage:
         """Tell the tokens used."""
@@ -218,6 +235,10 @@ class Chain:
         given = self._second.feed(ending.rest)
         last = self._second.end(clean=ending.whole)
         return Ending(given + last.rest, last.whole, last.told)
+
+    def fail(self, failure: Failure) -> bytes:
+        """End it as a stream is ended."""
+        return self._second.fail(failure) if isinstance(self._second, Stream) else b""
 
     def usage(self) -> Usage:
         """Tell the tokens used."""

@@ -8,8 +8,10 @@ same time. `Finished` comes once, last, and only from an upstream that said that
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from relay_svc.dialects.form import Call, Refusal, Signature, Text, Thinking, TokenLogprob
 
@@ -68,11 +70,36 @@ class Failure(Struct, frozen=True):
     """The provider's own word for it."""
     status: int = 0
     param: str = ""
+    how: str = ""
+    """What the answer did where it broke, as a verb and its phrase; empty for any other error."""
+    reason: str = ""
+    """The relay's own reason; empty when the upstream itself said the error."""
 
     @classmethod
-    def cut_short(cls) -> "Failure":
-        """A stream that ended before its upstream said so."""
-        return cls(Kind.UPSTREAM, "the upstream's answer broke off before it was whole", code="upstream_broken")
+    def broken(cls, how: str, kind: Kind = Kind.UPSTREAM) -> "Failure":
+        """An answer that is not whole, or cannot be read: the relay's own word, not the upstream's."""
+        code = "upstream_timeout" if kind is Kind.TIMEOUT else "upstream_broken"
+        return cls(kind, f"the upstream's answer {how}", code=code, how=how, reason=code.upper())
+
+    @classmethod
+    def cut_short(cls, *, clean: bool) -> "Failure":
+        """A stream that ended before its upstream said so; `clean` says that HTTP's own framing was whole."""
+        return cls.broken(UNFINISHED if clean else BROKE_OFF)
+
+    def placed(self, channel_id: int, sent: int) -> "Failure":
+        """The same with words that say where it broke; what the upstream itself said stays as it is."""
+        return replace(self, message=broken_words(channel_id, self.how, sent)) if self.how else self
+
+
+BROKE_OFF: Final = "broke off"
+FELL_SILENT: Final = "fell silent"
+UNFINISHED: Final = "ended without a word that it was whole"
+
+
+def broken_words(channel_id: int, how: str, sent: int) -> str:
+    """Says where a stream broke, `sent` bytes of which may be with the client."""
+    where = f"after {sent} bytes of it" if sent else "before any of it was passed on"
+    return f"the answer of channel {channel_id} {how}, {where}: it is not whole"
 
 
 class Answer(Struct):
@@ -92,6 +119,8 @@ class Stamp(Struct, frozen=True):
     created: int
     model: str = ""
     """Said when the upstream names none."""
+    request_id: str = ""
+    """As the client finds it in the answer's headers; an error says it."""
 
 
 class PartKind(StrEnum):

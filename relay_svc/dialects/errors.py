@@ -140,20 +140,38 @@ def envelope(dialect: Dialect, failure: Failure, request_id: str = "") -> tuple[
     message, code = failure.message or _UNREADABLE, failure.code
     if dialect is Dialect.ANTHROPIC:
         status, type_ = words.anthropic
-        body: dict[str, Any] = {"type": "error", "error": {"type": type_, "message": message}}
+        said: dict[str, Any] = {"type": type_, "message": message}
+        if failure.reason:
+            said["reason"] = failure.reason
+        body: dict[str, Any] = {"type": "error", "error": said}
         if request_id:
             body["request_id"] = request_id
         return status, body
     if dialect is Dialect.GEMINI:
         status, name = words.google
         error: dict[str, Any] = {"code": status, "message": message, "status": name}
-        if code and code != name:
-            info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": "trunkline"}
-            error["details"] = [info]
+        reason = failure.reason or (code if code != name else "")
+        if reason or request_id:
+            error["details"] = [_error_info(reason or name, request_id)]
         return status, {"error": error}
     status, type_ = words.openai
-    param = failure.param or None
-    return status, {"error": {"message": message, "type": type_, "param": param, "code": code or None}}
+    error = {"message": message, "type": type_, "param": failure.param or None, "code": code or None}
+    if failure.reason:
+        error["reason"] = failure.reason
+    if request_id:
+        error["request_id"] = request_id
+    return status, {"error": error}
+
+
+def _error_info(reason: str, request_id: str) -> dict[str, Any]:
+    info: dict[str, Any] = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": "trunkline",
+    }
+    if request_id:
+        info["metadata"] = {"request_id": request_id}
+    return info
 
 
 def write_error(dialect: Dialect, failure: Failure, request_id: str = "") -> tuple[int, bytes]:

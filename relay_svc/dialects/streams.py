@@ -8,7 +8,7 @@ were whole.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from relay_svc.dialects.answer import Begin, Event, Failure, Finished, Kind, Stamp, Usage
+from relay_svc.dialects.answer import Begin, Event, Failure, Finished, Stamp, Usage
 from relay_svc.dialects.anthropic.stream_reading import AnthropicReader
 from relay_svc.dialects.anthropic.stream_writing import AnthropicWriter
 from relay_svc.dialects.faults import DialectFault
@@ -20,10 +20,6 @@ from relay_svc.dialects.openai_chat.stream_writing import ChatWriter
 from relay_svc.dialects.openai_responses.stream_reading import ResponsesReader
 from relay_svc.dialects.openai_responses.stream_writing import ResponsesWriter
 from relay_svc.dialects.sse import ArrayCutter, Cutter, EventCutter
-
-
-def _unreadable(sentence: str) -> Failure:
-    return Failure(Kind.UPSTREAM, f"the upstream's answer {sentence}", code="upstream_broken")
 
 
 class Writer(Protocol):
@@ -74,11 +70,11 @@ class StreamReader:
                 if not self.over:
                     self._put_in_order(self._reader.read(name, data), events)
         except DialectFault as fault:
-            self._put_in_order([_unreadable(str(fault))], events)
+            self._put_in_order([Failure.broken(str(fault))], events)
         except RecursionError:
-            self._put_in_order([_unreadable("is nested too deeply")], events)
+            self._put_in_order([Failure.broken("is nested too deeply")], events)
         if self._cutter.fault and not self.over:
-            self._put_in_order([_unreadable(self._cutter.fault)], events)
+            self._put_in_order([Failure.broken(self._cutter.fault)], events)
         return events
 
     def end(self, *, clean: bool) -> list[Event]:
@@ -127,9 +123,10 @@ def stream_type(*, array: bool = False) -> bytes:
 class Translation:
     """An upstream's stream, as the client reads it."""
 
-    def __init__(self, reader: StreamReader, writer: Writer) -> None:
-        """Join the two."""
-        self._reader, self._writer = reader, writer
+    def __init__(self, reader: StreamReader, writer: Writer, channel_id: int = 0) -> None:
+        """Join the two; the channel is whose answer it is."""
+        self._reader, self._writer, self._channel_id = reader, writer, channel_id
+        self._sent = 0
         self.usage: Usage | None = None
         """Tokens, as far as they were told."""
         self.failure: Failure | None = None
@@ -159,7 +156,7 @@ class Translation:
         if self.over:
             return b""
         self.failure = failure
-        return self._writer.write(failure)
+        return self._writer.write(failure.placed(self._channel_id, self._sent))
 
     def _write(self, events: list[Event]) -> bytes:
         out = bytearray()
@@ -170,8 +167,11 @@ class Translation:
                     self.whole = isinstance(event, Finished)
                 elif isinstance(event, Failure):
                     self.failure = event
+                    event = event.placed(self._channel_id, self._sent + len(out))  # noqa: PLW2901 - only its words
                 out += self._writer.write(event)
         except DialectFault as fault:
             self.whole = False
-            out += self.fail(_unreadable(str(fault)))
+            self._sent += len(out)
+            return bytes(out) + self.fail(Failure.broken(str(fault)))
+        self._sent += len(out)
         return bytes(out)

@@ -67,12 +67,12 @@ class AnthropicReader:
         reader = _READERS.get(event.type)
         return reader(self, event) if reader else []  # `ping`, and what is newer than this
 
-    def end(self, *, clean: bool) -> list[Event]:  # noqa: ARG002 - without `message_stop` it is not whole either way
+    def end(self, *, clean: bool) -> list[Event]:
         """Judge the stream at its end: nothing more when it is whole, otherwise a failure that says so."""
         if self._over:
             return []
         self._over = True
-        return [Failure.cut_short()]
+        return [Failure.cut_short(clean=clean)]
 
     def _begin(self, event: EventShape) -> list[Event]:
         message = event.message
@@ -139,7 +139,7 @@ class AnthropicReader:
     def _stop(self, _event: EventShape) -> list[Event]:
         self._over = True
         if self._finish is None:
-            return [Failure.cut_short()]
+            return [Failure.cut_short(clean=True)]
         events: list[Event] = [PartEnd(index) for index in self._open.values()]
         return [*events, Finished(self._finish, usage_of(self._usage), self._stop_sequence)]
 

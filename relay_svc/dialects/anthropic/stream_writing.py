@@ -54,7 +54,7 @@ class AnthropicWriter:
         if isinstance(event, Begin):
             return self._begin(event)
         if isinstance(event, Failure):
-            _, body = envelope(Dialect.ANTHROPIC, event, self._stamp.id)
+            _, body = envelope(Dialect.ANTHROPIC, event, self._stamp.request_id)
             return _event("error", body)
         return self._finish(event)
 

@@ -97,7 +97,7 @@ class GeminiReader:
         if self._over:
             return []
         if self._finish is None or not clean:
-            return self._fail(Failure.cut_short())
+            return self._fail(Failure.cut_short(clean=clean))
         self._over = True
         events: list[Event] = []
         self._close(events)
@@ -189,7 +189,7 @@ class GeminiWriter:
             self._model = event.model
             return b""
         if isinstance(event, Failure):
-            _, body = envelope(Dialect.GEMINI, event, self._stamp.id)
+            _, body = envelope(Dialect.GEMINI, event, self._stamp.request_id)
             return self._piece(body) + self._last()
         return self._finish(event)
 

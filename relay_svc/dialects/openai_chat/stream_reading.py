@@ -75,7 +75,7 @@ class ChatReader:
             return []
         self._over = True
         if self._finish is None or not clean:
-            return [Failure.cut_short()]
+            return [Failure.cut_short(clean=clean)]
         events: list[Event] = []
         self._close(events)
         events.extend(PartEnd(index) for index, _ in self._calls.values())

@@ -52,7 +52,7 @@ class ChatWriter:
             self._name(event.model)
             return self._chunk({"role": "assistant", "content": ""})
         if isinstance(event, Failure):
-            _, body = envelope(Dialect.OPENAI_CHAT, event, self._stamp.id)
+            _, body = envelope(Dialect.OPENAI_CHAT, event, self._stamp.request_id)
             return b"data: " + msgspec.json.encode(body) + b"\n\n"
         return self._finish(event)
 

@@ -57,12 +57,12 @@ class ResponsesReader:
         reader = _READERS.get(event.type)
         return reader(self, event) if reader else []
 
-    def end(self, *, clean: bool) -> list[Event]:  # noqa: ARG002 - without its last event it is not whole either way
+    def end(self, *, clean: bool) -> list[Event]:
         """Judge the stream at its end: nothing more when it is whole, otherwise a failure that says so."""
         if self._over:
             return []
         self._over = True
-        return [Failure.cut_short()]
+        return [Failure.cut_short(clean=clean)]
 
     def _created(self, event: EventShape) -> list[Event]:
         if self._begun:
@@ -144,7 +144,7 @@ class ResponsesReader:
 
     def _failed(self, event: EventShape) -> list[Event]:
         self._over = True
-        return [failure_in(event.response) if event.response else Failure.cut_short()]
+        return [failure_in(event.response) if event.response else Failure.cut_short(clean=True)]
 
 
 _READERS: Final = {

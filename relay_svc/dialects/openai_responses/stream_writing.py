@@ -177,9 +177,11 @@ class ResponsesWriter:
         return self._event(f"response.{status}", response=response)
 
     def _fail(self, failure: Failure) -> bytes:
-        _, body = envelope(Dialect.OPENAI_RESPONSES, failure, self._stamp.id)
+        _, body = envelope(Dialect.OPENAI_RESPONSES, failure, self._stamp.request_id)
         error = body["error"]
-        out = self._event("error", code=error["code"] or error["type"], message=error["message"], param=error["param"])
+        # Flat as it is documented, and nested as OpenAI's servers send it: the SDK raises for the nested one alone.
+        flat = {"code": error["code"] or error["type"], "message": error["message"], "param": error["param"]}
+        out = self._event("error", **flat, error=error)
         if not self._begun:
             return out
         response = response_body(self._stamp, self._model, "failed")

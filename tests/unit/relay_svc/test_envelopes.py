@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from relay_svc import errors
+from relay_svc.dialects.answer import BROKE_OFF
 from relay_svc.envelopes import event
 from relay_svc.errors import HttpRefusal
 from relay_svc.operations import Format
@@ -21,7 +22,7 @@ ROWS: Final = {row[0]: row[1:] for row in ROW.findall(PAGE.read_text())}
 
 ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "overloaded": ("requests",),
-    "stream_broken": (1, 2),
+    "stream_broken": (1, 2, BROKE_OFF),
     "bad_body": ("x", None),
     "body_too_large": (1,),
     "model_late": (1,),
@@ -38,7 +39,7 @@ ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "channels_unseen": ("m",),
     "model_unchecked": ("models",),
 }
-NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope"}
+NOT_REFUSALS: Final = {"of_pick", "dataclass", "envelope", "broken_words", "cut_off"}
 
 
 def refusals() -> list[HttpRefusal]:
@@ -48,8 +49,7 @@ def refusals() -> list[HttpRefusal]:
         for name, made in vars(errors).items()
         if callable(made) and name[0].islower() and name not in NOT_REFUSALS
     }
-    options = {"stream_broken": {"timed_out": False}}
-    own = [maker(*ARGUMENTS.get(name, ()), **options.get(name, {})) for name, maker in makers.items()]
+    own = [maker(*ARGUMENTS.get(name, ())) for name, maker in makers.items()]
     return own + [errors.of_pick(PickRefused(reason, "x", {"revision": "7"})) for reason in Reason]
 
 
