@@ -1,7 +1,9 @@
 """What a thousand connections without a key cost those who have one: p99 with and without them, by turns.
 
-`python -m bench.hostile`. The strangers run in a process of their own and only ever on the loopback interface; their number,
-their pace and the time are bounded. What a stranger can do is a line of `WAYS`.
+`python -m bench.hostile`. The strangers do all of `bench.strangers.WAYS` at once, or those named with `--ways`. They are a
+process of their own that gives way to all others, so that what is measured is the work that they make for the relay, not the
+cores that they would take from it on a small machine. Beside p99 stand the lag of the relay's event loop, by its own measure,
+and the CPU time that it used.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,89 +28,49 @@ import httpx2
 from bench import machine
 from bench.candidate import Candidate
 from bench.load import quantile
-from bench.peers.trunkline import candidate, started
+from bench.peers.trunkline import candidate, parts, started
 from bench.peers.upstream import canned
+from bench.processes import cpu_seconds
+from bench.strangers import PACE, WAYS
+from tests.acceptance.stack import Stack
 
 STRANGERS: Final = 1_000
-ROUNDS: Final = 3
-SECONDS: Final = 10.0
+ROUNDS: Final = 5
+SECONDS: Final = 8.0
 RATE: Final = 40.0  # keyed requests a second
 MOST_TIMES: Final = 3.0  # what p99 may grow by
-_PACE: Final = 2.0  # seconds between two things that a stranger does
 _CONNECTIONS: Final = 8
 _DESCRIPTORS: Final = 4096
-_HOST: Final = "127.0.0.1"
-
-Way = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-_OFFER: Final = b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n"
+_LAG: Final = re.compile(r'^trunkline_relay_loop_lag_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)$', re.MULTILINE)
 
 
-async def offers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send many offers of another protocol ahead, in one piece."""
-    while True:
-        writer.write(_OFFER * 50)
-        await writer.drain()
-        await asyncio.sleep(_PACE)
+@dataclass(slots=True)
+class Seen:
+    """What was seen of all turns of a kind; times in milliseconds, CPU in seconds."""
 
+    took: list[float] = field(default_factory=list)
+    lag: Counter[float] = field(default_factory=Counter)
+    """How often the loop was at most so many seconds late."""
+    cpu: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
 
-async def slow_heads(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send a head a byte at a time, and never the end of it."""
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ")
-    while True:
-        writer.write(b"a")
-        await writer.drain()
-        await asyncio.sleep(_PACE)
-
-
-async def garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send what is no HTTP, as often as the server lets one."""
-    while True:
-        writer.write(b"\x16\x03\x01" + b"\0" * 200)
-        await writer.drain()
-        await asyncio.sleep(_PACE)
-
-
-WAYS: Final[Mapping[str, Way]] = {"offers": offers, "slow heads": slow_heads, "garbage": garbage}
-"""What strangers do, each on its share of the connections."""
-
-
-async def _stranger(port: int, way: Way, delay: float) -> None:
-    await asyncio.sleep(delay)
-    while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection(_HOST, port)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    doing = tasks.create_task(_quietly(way, reader, writer))
-                    while await reader.read(1 << 16):
-                        pass
-                    doing.cancel()
-            finally:
-                writer.close()
-        await asyncio.sleep(_PACE)
-
-
-async def _quietly(way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        await way(reader, writer)
-
-
-async def attack(port: int, count: int) -> None:
-    """Be so many strangers, until cancelled."""
-    ways = itertools.cycle(WAYS.values())
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(count):
-            tasks.create_task(_stranger(port, next(ways), _PACE * number / count))
+    def line(self, label: str) -> str:
+        """Tell it."""
+        took, looks = sorted(self.took), self.lag[float("inf")]
+        late = min((bound for bound, count in self.lag.items() if count >= 0.99 * looks), default=0.0)
+        cores = ", ".join(f"{part} {used / self.seconds:.0%}" for part, used in self.cpu.items())
+        return (
+            f"{label:9} p50 {quantile(took, 0.5):7.2f} ms   p99 {quantile(took, 0.99):7.2f} ms   of {len(took)}   "
+            f"loop lag p99 at most {late * 1e3:g} ms   cores: {cores}"
+        )
 
 
 @contextlib.contextmanager
-def strangers(port: int, count: int) -> Iterator[None]:
+def strangers(port: int, count: int, ways: list[str]) -> Iterator[None]:
     """Have a process be so many strangers until the end of the block."""
-    command = [sys.executable, "-m", "bench.hostile", "--attack", str(port), "--strangers", str(count)]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([sys.executable, "-m", "bench.strangers", str(port), str(count), *ways])
     try:
-        time.sleep(2 * _PACE)  # all of them are there
+        time.sleep(2 * PACE)  # all of them are there
         yield
     finally:
         process.kill()  # it owns nothing but its connections
@@ -134,35 +98,43 @@ async def keyed(found: Candidate, seconds: float) -> list[float]:
     return sorted(took)
 
 
+def _lag(stack: Stack) -> Counter[float]:
+    text = httpx2.get(f"{stack.addresses['relay_operations'][0]}/metrics", timeout=30).text
+    return Counter({float(bound): int(float(count)) for bound, count in _LAG.findall(text)})
+
+
+def _turn(stack: Stack, found: Candidate, seen: Seen, seconds: float) -> None:
+    """Ask for a while, and watch the relay and its routers."""
+    pids = {part: pids for part, pids in parts(stack).items() if part in ("relay", "router")}
+    used, lag, begun = {part: cpu_seconds(those) for part, those in pids.items()}, _lag(stack), time.monotonic()
+    seen.took += asyncio.run(keyed(found, seconds))
+    seen.seconds += time.monotonic() - begun
+    seen.cpu.update({part: cpu_seconds(those) - used[part] for part, those in pids.items()})
+    seen.lag.update(_lag(stack) - lag)
+
+
 def main() -> None:
     """Measure by turns, and print."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--attack", type=int, metavar="PORT", help="only be the strangers")
     options.add_argument("--strangers", type=int, default=STRANGERS)
     options.add_argument("--rounds", type=int, default=ROUNDS)
     options.add_argument("--seconds", type=float, default=SECONDS)
+    options.add_argument("--ways", nargs="*", choices=list(WAYS), default=[], help="all of them, if none is named")
     given = options.parse_args()
     machine.prepare(_DESCRIPTORS)
-    if given.attack:
-        asyncio.run(attack(given.attack, given.strangers))
-        return
+    calm, attacked = Seen(), Seen()
     with tempfile.TemporaryDirectory() as name, canned(Path(name)) as upstream, started(Path(name)) as stack:
         found = candidate(stack, upstream.port)
         port = urlsplit(found.url).port or 0
         asyncio.run(keyed(found, 2.0))  # warm
-        calm, attacked = list[float](), list[float]()
         for number in range(1, given.rounds + 1):
-            calm += asyncio.run(keyed(found, given.seconds))
-            with strangers(port, given.strangers):
-                attacked += asyncio.run(keyed(found, given.seconds))
-            print(f"round {number} of {given.rounds} done")
-        _report(sorted(calm), sorted(attacked))
-
-
-def _report(calm: list[float], attacked: list[float]) -> None:
-    for label, took in (("calm", calm), ("attacked", attacked)):
-        print(f"{label:9} p50 {quantile(took, 0.5):7.2f} ms   p99 {quantile(took, 0.99):7.2f} ms   of {len(took)}")
-    times = quantile(attacked, 0.99) / quantile(calm, 0.99)
+            _turn(stack, found, calm, given.seconds)
+            with strangers(port, given.strangers, given.ways):
+                _turn(stack, found, attacked, given.seconds)
+            print(f"round {number} of {given.rounds} done", flush=True)
+    print(calm.line("calm"))
+    print(attacked.line("attacked"))
+    times = quantile(sorted(attacked.took), 0.99) / quantile(sorted(calm.took), 0.99)
     print(f"p99 grows {times:.2f} times; at most {MOST_TIMES:g} is the aim")
 
 

@@ -1,4 +1,4 @@
-"""Lets large bodies in: those of callers that a router knows, and as many bytes as there is room for.
+"""Lets large and costly bodies in: those of callers that a router knows, and as many bytes as there is room for.
 
 The law: identity before memory. Of a caller whom no router has confirmed of late, no more is read than a small body's bytes
 until one has; meanwhile its connection is not read. Whoever is refused is refused by a router, with its proof.
@@ -53,9 +53,13 @@ class Admission:
             size = limit
         elif size <= self.small:
             return None
+        await self.confirm(api_key, address)
+        return await self._budget.reserve(size if held is None else min(size, held))
+
+    async def confirm(self, api_key: Secret, address: str) -> None:
+        """Have a router know the key, unless one did of late. Raises NoPlan."""
         if not self._known.knows(api_key):
             await self._ask(api_key, address)
-        return await self._budget.reserve(size if held is None else min(size, held))
 
     async def _ask(self, api_key: Secret, address: str) -> None:
         deadline = asyncio.get_running_loop().time() + self._pick_timeout

@@ -12,6 +12,7 @@ import msgspec
 from relay_svc import multipart, payload
 from relay_svc.dialects import CannotCarry, Dialect, DialectFault, Losses, Request, read_request
 from relay_svc.endpoints import Body, Endpoint, ModelIn, Route, StreamBy, wants_events
+from relay_svc.model_member import MOST_AT_ONCE
 from relay_svc.multipart import ComingForm, Form
 from relay_svc.named_models import Beside, names_beside_path
 from relay_svc.operations import CONVERSATIONS, Format
@@ -75,7 +76,7 @@ class Inbound:
     )
 
     def __init__(self, route: Route, content: Content, path: str, query: bytes, content_type: bytes) -> None:
-        """Read what routing needs; `path` is without its query. Raises PayloadFault, FormFault."""
+        """Read what routing needs; `path` is without its query. Raises PayloadFault, FormFault, CostlyBody."""
         self.endpoint = endpoint = route.endpoint
         self.path, self.content_type = path, content_type
         self.body: Payload | Unnamed
@@ -93,7 +94,7 @@ class Inbound:
             self.form = form = _form(content, content_type)
             self.model, self.stream = form.model, form.stream and endpoint.stream_by is not StreamBy.NEVER
         else:
-            self.body = content if isinstance(content, Payload) else payload.parse(_whole(content))
+            self.body = content if isinstance(content, Payload) else payload.parse(_whole(content), MOST_AT_ONCE)
             self.model, self.beside = self.body.model, self.body.beside
             self.stream = self.body.stream and endpoint.stream_by is not StreamBy.NEVER
         if len(self.model) > LONGEST_MODEL:

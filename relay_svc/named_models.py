@@ -6,7 +6,8 @@ that holds nothing of the table costs a look at its own keys.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,6 +24,12 @@ _LARGEST: Final = 64 << 10
 _LONGEST_MODEL: Final = 1024
 _MOST_ITEMS: Final = 2048
 """Objects of one list that are looked into."""
+_MOST_MEMBERS: Final = 512
+"""Members of one object that are looked at, but for those of nearly every body."""
+_LONGEST_SHOWN: Final = 64
+"""Characters of a member that is one too many."""
+_LARGEST_READ: Final = 1 << 20
+"""Bytes of an object that is read whole to count its keys."""
 
 
 class Beside(msgspec.Struct, frozen=True):
@@ -44,11 +51,13 @@ def names_beside(
     common = COMMON_BESIDE_MODEL if table is BODY else COMMON
     if common.issuperset(members):  # nearly always, but for tools
         return ()
-    found: dict[Beside, None] = {}
-    for name, value in members.items():
-        if name in common or (name == "tools" and not (tools and (_may_hold_models(value) or _repeated(body, name)))):
-            continue
-        _look(body, name, value, table, "", found, _DEEPEST)
+    found = _Found()
+    looked_at = {name: value for name, value in members.items() if name not in common}
+    if "tools" in looked_at and not (
+        tools and (_may_hold_models(looked_at["tools"]) or _repeated(body, "tools", found.keys_of))
+    ):
+        del looked_at["tools"]
+    _look_at(body, looked_at, table, "", found, _DEEPEST)
     return tuple(found)
 
 
@@ -80,18 +89,46 @@ def _may_hold_models(tools: msgspec.Raw) -> bool:
         return True
 
 
-def _look(
-    whole: bytes, name: str, value: msgspec.Raw, table: Table, path: str, found: dict[Beside, None], depth: int
+class _Found(dict[Beside, None]):
+    """What a body names, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: dict[int, tuple[bytes, Counter[str]]] = {}
+
+    def keys_of(self, whole: bytes) -> Counter[str]:
+        """How often each key stands in an object, whatever its case; read once, however many keys are asked for."""
+        kept = self._keys.get(id(whole))
+        if kept is None:
+            kept = self._keys[id(whole)] = whole, _keys_of(whole)  # the object stays, so that its id is no other's
+        return kept[1]
+
+
+def _look_at(
+    whole: bytes, members: Mapping[str, msgspec.Raw], table: Table, path: str, found: _Found, depth: int
 ) -> None:
-    """Apply a table to one member of an object, given as `whole`."""
-    plain = plain_name(name)
-    rule = table.get(plain) if plain else None
-    if rule is None or len(found) > MOST_NAMED:
-        return
+    """Apply a table to some members of an object, given as `whole`. No more of them are looked at than requests have."""
+    hits = 0
+    for count, (name, value) in enumerate(members.items()):
+        plain = plain_name(name)
+        rule = table.get(plain) if plain else None
+        hits += rule is not None
+        if count >= _MOST_MEMBERS or hits > MOST_NAMED or len(found) > MOST_NAMED:
+            found[Beside(f"{path}{name[:_LONGEST_SHOWN]}", "")] = None
+            return
+        if rule is not None:
+            _look(whole, name, value, rule, path, found, depth)
+
+
+def _look(
+    whole: bytes, name: str, value: msgspec.Raw, rule: "Rule | Table", path: str, found: _Found, depth: int
+) -> None:
+    """Apply a rule to one member of an object, given as `whole`."""
     member = f"{path}{name}"
-    if rule is Rule.STORED_OBJECT and not bytes(value).startswith(b"{") and not _repeated(whole, name):
+    repeated = _repeated(whole, name, found.keys_of)
+    if rule is Rule.STORED_OBJECT and not bytes(value).startswith(b"{") and not repeated:
         return  # a prompt in words, and perhaps a long one
-    if _repeated(whole, name):
+    if repeated:
         found[Beside(member, "")] = None
     elif isinstance(rule, Rule):
         found.update(dict.fromkeys(_by_rule(rule, member, bytes(value))))
@@ -99,20 +136,21 @@ def _look(
         _into(bytes(value), rule, member, found, depth - 1)
 
 
-def _into(value: bytes, table: Table, path: str, found: dict[Beside, None], depth: int) -> None:
+def _into(value: bytes, table: Table, path: str, found: _Found, depth: int) -> None:
     """Apply a table to an object, or to each of a list."""
     first = value.lstrip()[:1]
     if not depth:
         found[Beside(path, "")] = None
     elif first == b"{":
-        for name, inner in _OBJECT.decode(value).items():
-            _look(value, name, inner, table, f"{path}.", found, depth)
+        _look_at(value, _OBJECT.decode(value), table, f"{path}.", found, depth)
     elif first == b"[":
         items = _LIST.decode(value)
         if len(items) > _MOST_ITEMS:
             found[Beside(path, "")] = None
             return
         for item in items:
+            if len(found) > MOST_NAMED:
+                return
             _into(bytes(item), table, path, found, depth - 1)
     elif "" in table and msgspec.json.decode(value):
         found[Beside(path, "")] = None
@@ -153,15 +191,26 @@ def _models_in(value: Any, depth: int = 3) -> Iterable[str]:
     return [model for each in inner for model in _models_in(each, depth - 1)]
 
 
-def _repeated(whole: bytes, name: str) -> bool:
+def _repeated(whole: bytes, name: str, keys_of: Callable[[bytes], Counter[str]]) -> bool:
     """Whether a member stands more than once in an object, under any spelling: readers differ in which one they take."""
     if whole.count(f'"{name}"'.encode()) == 1 and b"\\u00" not in whole:
         return False
+    if len(whole) <= _LARGEST_READ:
+        try:
+            return keys_of(whole)[name.casefold()] != 1
+        except (ValueError, RecursionError):
+            return True
     try:
         keys = keys_spelled(whole, _spelling(name))
         return next(keys, None) is None or next(keys, None) is not None
     except TooManyMentions:
         return True
+
+
+def _keys_of(whole: bytes) -> Counter[str]:
+    """Read an object whole, in C: finding its keys one by one took seconds where there were thousands of one name."""
+    pairs = json.loads(whole, object_pairs_hook=tuple, parse_int=len, parse_float=len)
+    return Counter(name.casefold() for name, _ in pairs)
 
 
 @lru_cache(maxsize=256)

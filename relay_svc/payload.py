@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay_svc.model_member import TooManyMentions, model_keys
+from relay_svc.model_member import MOST_MENTIONS, TooManyMentions, model_keys
 from relay_svc.named_models import Beside, names_beside
 from relay_svc.plan import Unshown
 
@@ -31,6 +31,10 @@ class PayloadFault(ValueError):  # noqa: N818 - the client's fault, said as it i
         """Keep the sentence for the client and the member's name."""
         super().__init__(message)
         self.param = param
+
+
+class CostlyBody(Exception):  # noqa: N818 - a fact about a body
+    """A body that takes longer to read than its bytes are worth; who sent it must be known first."""
 
 
 class Payload(Unshown, frozen=True):
@@ -65,8 +69,8 @@ class Payload(Unshown, frozen=True):
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def parse(body: bytes) -> Payload:
-    """Read what routing needs. Raises PayloadFault."""
+def parse(body: bytes, most: int = MOST_MENTIONS) -> Payload:
+    """Read what routing needs. Raises PayloadFault, CostlyBody past `most` strings that spell `model`."""
     members = members_of(body)
     given = members.get("model")
     if given is None:
@@ -76,7 +80,7 @@ def parse(body: bytes) -> Payload:
         raise PayloadFault("model must be a string", "model")
     if not body.isascii() and not _is_utf8(body):
         raise PayloadFault("the body is not UTF-8")
-    key_end, alone = _key_end(body)
+    key_end, alone = _key_end(body, most)
     value = _VALUE.match(body, key_end)
     if value is None or value[1] != raw_model.strip():  # pragma: no cover - the search and the parser disagree
         raise PayloadFault("model could not be found", "model")
@@ -119,8 +123,8 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _key_end(body: bytes) -> tuple[int, bool]:
-    """Find where the key of the one top-level `model` ends, in a valid object that has one. Raises PayloadFault.
+def _key_end(body: bytes, most: int) -> tuple[int, bool]:
+    """Find where the key of the one top-level `model` ends, in a valid object that has one. Raises PayloadFault, CostlyBody.
 
     And tell whether nothing else in the body spells it.
     """
@@ -133,8 +137,10 @@ def _key_end(body: bytes) -> tuple[int, bool]:
     ):
         return first + len(_PLAIN), True
     try:
-        keys = list(islice(model_keys(body), 2))
+        keys = list(islice(model_keys(body, most), 2))
     except TooManyMentions:
+        if most < MOST_MENTIONS:
+            raise CostlyBody from None
         raise PayloadFault("the body mentions model too often", "model") from None
     if len(keys) != 1:
         raise PayloadFault("model is given more than once", "model")

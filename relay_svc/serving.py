@@ -23,7 +23,7 @@ from relay_svc.key_watch import KeyWatch
 from relay_svc.large_bodies import LARGE, LargeBodies
 from relay_svc.model_check import check_named
 from relay_svc.multipart import FormFault
-from relay_svc.payload import Payload, PayloadFault
+from relay_svc.payload import CostlyBody, Payload, PayloadFault
 from relay_svc.plan import Asked, Result, Routers
 from relay_svc.providers import Adapter
 from relay_svc.record import Record, now
@@ -87,7 +87,12 @@ class Serving:
             content: Content = body
             if len(body) >= LARGE and route.endpoint.model_in is ModelIn.MEMBER:
                 content = await self._parsed(body)
-            await self._route(exchange, noted, api_key, _read(exchange, noted, route, content))
+            try:
+                inbound = _read(exchange, noted, route, content)
+            except CostlyBody:  # a few kilobytes of one can take as long as a hundred requests
+                await self._admission.confirm(api_key, noted.client_address)
+                inbound = _read(exchange, noted, route, await self._parsed(body))
+            await self._route(exchange, noted, api_key, inbound)
         finally:
             if share is not None:  # held until the end: another candidate may want the body again
                 share.release()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay_svc.model_member import MOST_AT_ONCE
 from tests.harness.waiting import eventually_async
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import answers
@@ -183,3 +184,29 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, str]:
     status, said = await json_of(reader)
     assert isinstance(said, dict)
     return status, said["error"]["reason"]
+
+
+def mentioning(times: int) -> bytes:
+    """A body that says "model" so often."""
+    return b'{"model":"m","messages":[],"x":[' + b'"model",' * (times - 2) + b'{"model":1}]}'
+
+
+async def test_a_body_that_is_long_to_read_is_not_read_for_a_made_up_key() -> None:
+    """Ten thousand mentions of `model` held the event loop as long as a hundred requests; a router says first who asks."""
+    async with open_bench() as bench:
+        reader, writer = await bench.relay.connect()
+        body = mentioning(MOST_AT_ONCE + 1)
+        writer.write(head_of("sk-made-up", len(body)) + body)
+        assert await answer_of(reader) == (401, "API_KEY_UNKNOWN")
+        assert not bench.router.picks
+        writer.close()
+
+
+@pytest.mark.parametrize("times", [MOST_AT_ONCE, MOST_AT_ONCE + 1, 5000])
+async def test_a_known_key_may_mention_models_as_often_as_it_likes(times: int) -> None:
+    """Such a body is read in another process, and goes up as it came."""
+    async with open_bench() as bench:
+        (upstream,) = await bench.plan(answers())
+        assert (await bench.chat(mentioning(times))).status_code == 200
+        assert upstream.calls[-1].body == mentioning(times)
+        assert bench.router.listings == (times > MOST_AT_ONCE)
