@@ -26,7 +26,7 @@ from admin_svc.fanout import WaitMode
 from admin_svc.mutations import Mutation, Tools
 from admin_svc.store import Change, Done, Store
 from admin_svc.wire import name_of, seconds_of, show_token, show_visibility
-from trunkline import auth, rpc
+from trunkline import auth, rpc, unstorable_text
 from trunkline.database import Pool
 from trunkline.errors import Draining, FieldFault, InvalidFields, Refused, SecretAlreadyShown
 from trunkline.secret import Secret
@@ -80,6 +80,8 @@ class AdminService:
 
     async def call(self, method: str, request: Any, caller: Caller) -> Any:
         """Answer one call of a method by its name. Raises Refused."""
+        if unstorable := unstorable_text.faults_of(request):
+            raise InvalidFields(_joined(await self.faults_of(method, request, caller.scopes), unstorable))
         mutation = mutations.MUTATIONS.get(method)
         if mutation is not None:
             return await self._owned(self._mutate(method, mutation, request, caller))
@@ -205,6 +207,11 @@ def actor_of(given: str, host: str) -> str:
     """Name who acts, for the audit log: as the caller says (a console names its user), and from where."""
     name = "".join(character for character in given if character.isprintable())[:_LONGEST_ACTOR].strip()
     return f"{name or 'admin'}@{host}"
+
+
+def _joined(faults: Sequence[FieldFault], unstorable: Sequence[FieldFault]) -> list[FieldFault]:
+    """Both, but what the rules say of a field (or of a part of it) is said once."""
+    return [*faults, *(one for one in unstorable if not any(told.field.startswith(one.field) for told in faults))]
 
 
 def _asked(request: Any) -> tuple[str, WaitMode, float]:

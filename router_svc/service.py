@@ -26,7 +26,7 @@ from router_svc.refusing import refused_by
 from router_svc.snapshot import Snapshot
 from router_svc.status import status_message
 from router_svc.streams import refusals_alone, take_each
-from trunkline import auth
+from trunkline import auth, unstorable_text
 from trunkline.errors import (
     ApiKeyUnknown,
     Draining,
@@ -159,6 +159,8 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         """List what a caller may use; a refusal and an empty list are proven first."""
         if not (request.api_key or request.group):
             raise InvalidFields([FieldFault("caller", "neither an API key nor a group")])
+        if unstorable := unstorable_text.faults_of(request):
+            raise InvalidFields(unstorable)
         arrival = time.monotonic()
         deadline = arrival + wire.time_limit_of(None, context.time_remaining())
         if (token := wire.min_token_of(request)) is not None:

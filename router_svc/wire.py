@@ -16,6 +16,7 @@ from router_svc.explain import Considered
 from router_svc.follower import State
 from router_svc.plan import DEFAULT_CANDIDATES, MAX_CANDIDATES, Ask
 from router_svc.snapshot import Token
+from trunkline import unstorable_text
 from trunkline.errors import FieldFault, InvalidFields
 from trunkline.secret import ApiKeyHasher
 from trunkline.v1 import revision_pb2, router_pb2
@@ -88,6 +89,10 @@ class Asks:
             or len(api_key) > MAX_NAME
             or len(excluded) > MAX_EXCLUDED
             or pick.required_channel_id < 0
+            or "\0" in model
+            or "\0" in api_key
+            or "\0" in pick.group
+            or "\0" in pick.client_address
         ):
             raise InvalidFields(_faults(pick))
         return Asked(
@@ -124,12 +129,17 @@ def _faults(pick: router_pb2.Pick) -> list[FieldFault]:
         faults.append(FieldFault("pick.required_channel_id", "is no channel"))
     if len(pick.excluded_channel_ids) > MAX_EXCLUDED:
         faults.append(FieldFault("pick.excluded_channel_ids", f"are more than {MAX_EXCLUDED}"))
-    return faults
+    return [*faults, *unstorable_text.faults_of(pick, "pick.")]
 
 
 def min_token_of(message: "router_pb2.Pick | router_pb2.ListModelsRequest") -> Token | None:
-    """Read the oldest state that may answer; None when any may."""
-    return token_of(message.min_token) if message.HasField("min_token") else None
+    """Read the oldest state that may answer; None when any may. Raises InvalidFields."""
+    if not message.HasField("min_token"):
+        return None
+    token = token_of(message.min_token)
+    if "\0" in token.chain:
+        raise InvalidFields(unstorable_text.faults_of(message, "pick." if isinstance(message, router_pb2.Pick) else ""))
+    return token
 
 
 def token_of(message: revision_pb2.RevisionToken) -> Token:
