@@ -21,6 +21,7 @@ from admin_svc.mutations import Tools
 from admin_svc.queries import Follower
 from admin_svc.service import SCOPES, AdminService
 from admin_svc.settings import Settings
+from admin_svc.shared_secrets import SecretsDifferError, register
 from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
 from trunkline import auth, rpc
@@ -28,6 +29,7 @@ from trunkline.database import CONNECT_TIMEOUT, open_pool
 from trunkline.http_connection import BoundedConnection
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer
+from trunkline.shared_secrets import SharedSecrets
 from trunkline.telemetry import get_logger
 
 log = get_logger()
@@ -51,9 +53,10 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
     health = Health()
     tokens = settings.table()
     tools = Tools(Sealer.parse(settings.encryption_keys), ApiKeyHasher(settings.pepper))
+    held = SharedSecrets.of(settings.pepper, settings.old_pepper, settings.encryption_keys)
     async with open_pool(settings.dsn, _APPLICATION, max_size=settings.pool_size) as pool:
         broadcaster = Broadcaster(Follower(pool), lambda address: _dial(settings, address), str(settings.listen))
-        service = AdminService(store=Store(pool, tools.sealer), pool=pool, broadcaster=broadcaster, tools=tools)
+        service = AdminService(store=Store(pool, tools.sealer, held), pool=pool, broadcaster=broadcaster, tools=tools)
         http = HttpServer(
             HttpFace(service, tokens, health),
             settings.http_listen,
@@ -65,7 +68,7 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
             closing = asyncio.Event()
             doors.create_task(http.serve(closing), name="http")
             try:
-                if not await _migrated(settings, stop):
+                if not await _prepared(settings, held, tools.sealer, stop):
                     return
                 async with _beside(broadcaster.run(), Upkeep(pool, settings.history_kept).run()), service.working():
                     server = rpc.Server(
@@ -93,10 +96,10 @@ def _dial(settings: Settings, address: str) -> rpc.Dialled:
     return rpc.dial(address, auth.bound(settings.admin_token, auth.TO_INVALIDATE, address), settings)
 
 
-async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
-    """Bring the schema up to date, waiting for the database; tells whether that came before `stop`.
+async def _prepared(settings: Settings, held: SharedSecrets, sealer: Sealer, stop: asyncio.Event) -> bool:
+    """Bring the schema up to date and register the secrets, waiting for the database; tells whether that came before `stop`.
 
-    Raises OSError past the time limit.
+    Raises OSError past the time limit, or when this admin cannot work with that database.
     """
     clock = asyncio.get_running_loop().time
     ends = clock() + settings.start_timeout
@@ -109,9 +112,13 @@ async def _migrated(settings: Settings, stop: asyncio.Event) -> bool:
             async with connection:
                 for applied in await migrate(connection):
                     log.info("migration applied", version=applied.version, name=applied.name, seconds=applied.seconds)
+                if added := await register(connection, held, sealer):
+                    log.info("secrets registered", secrets=", ".join(added))
             return True
         except MigrationError as error:
             raise OSError(f"the database's schema cannot be used: {error}") from None
+        except SecretsDifferError as error:
+            raise OSError(str(error)) from None
         except psycopg.OperationalError as error:
             fault = type(error).__name__
             if clock() >= ends:

@@ -16,7 +16,7 @@ from psycopg import errors
 
 from admin_svc import metrics
 from trunkline.database import Pool, PoolExhausted
-from trunkline.errors import CatalogLocked, DatabaseUnavailable, FieldFault, InvalidFields, Overloaded
+from trunkline.errors import CatalogLocked, Cause, DatabaseUnavailable, FieldFault, InvalidFields, Overloaded
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -29,18 +29,18 @@ class DatabaseFaultError(Exception):
         super().__init__(" ".join((type(error).__name__, *filter(None, names))))
 
 
-_FAULTS: Final[Mapping[type[psycopg.Error], tuple[str, str]]] = {
-    psycopg_pool.TooManyRequests: ("exhausted", "every connection is in use, and more wait than may"),
-    PoolExhausted: ("exhausted", "every connection is in use"),
-    psycopg_pool.PoolTimeout: ("unreachable", "no connection could be opened in time"),
-    errors.LockNotAvailable: ("locked", "the catalog is locked"),
-    errors.QueryCanceled: ("slow", "a statement took too long"),
-    errors.ReadOnlySqlTransaction: ("read_only", "it is read only: a standby, or out of space"),
-    errors.DeadlockDetected: ("conflict", "transactions got in each other's way, again and again"),
-    errors.SerializationFailure: ("conflict", "transactions got in each other's way, again and again"),
-    psycopg.OperationalError: ("lost", "the connection was lost"),
-    psycopg.InterfaceError: ("lost", "the connection was lost"),
-    psycopg.Error: ("unforeseen", ""),
+_FAULTS: Final[Mapping[type[psycopg.Error], tuple[str, Cause]]] = {
+    psycopg_pool.TooManyRequests: ("exhausted", Cause.TOO_MANY_WAITING),
+    PoolExhausted: ("exhausted", Cause.TOO_MANY_WAITING),
+    psycopg_pool.PoolTimeout: ("unreachable", Cause.DATABASE_UNREACHABLE),
+    errors.LockNotAvailable: ("locked", Cause.DATABASE_SLOW),
+    errors.QueryCanceled: ("slow", Cause.DATABASE_SLOW),
+    errors.ReadOnlySqlTransaction: ("read_only", Cause.DATABASE_READ_ONLY),
+    errors.DeadlockDetected: ("conflict", Cause.DATABASE_CONFLICT),
+    errors.SerializationFailure: ("conflict", Cause.DATABASE_CONFLICT),
+    psycopg.OperationalError: ("lost", Cause.DATABASE_UNREACHABLE),
+    psycopg.InterfaceError: ("lost", Cause.DATABASE_UNREACHABLE),
+    psycopg.Error: ("unforeseen", Cause.DATABASE_UNREACHABLE),
 }
 """What each error is to an operator (the metric's label) and to a caller; a subclass stands before what it derives from."""
 
@@ -57,7 +57,7 @@ _BOUNDS: Final[Mapping[str, FieldFault]] = {
 """What the schema itself refuses because no reader could take it in, by the name of its rule."""
 
 
-def note_fault(error: psycopg.Error) -> tuple[str, str]:
+def note_fault(error: psycopg.Error) -> tuple[str, Cause]:
     """Count a database error that nothing here could mend; gives its entry in the table."""
     entry = next(entry for kind, entry in _FAULTS.items() if isinstance(error, kind))
     metrics.DATABASE_FAULTS.labels(entry[0]).inc()
@@ -76,7 +76,15 @@ def refusal_of(error: psycopg.Error) -> Exception:
             return CatalogLocked(blocking_pid="unknown")
         case "unforeseen":
             return DatabaseFaultError(error)
-    return DatabaseUnavailable(cause=cause)
+    unavailable = DatabaseUnavailable(cause=cause)
+    unavailable.detail = _told(error)
+    return unavailable
+
+
+def _told(error: psycopg.Error) -> str:
+    """What the log may say: the server quotes values of rows, libpq and the pool speak of connections alone."""
+    text = str(DatabaseFaultError(error))
+    return text if error.sqlstate else f"{text}: {error}"
 
 
 @contextlib.asynccontextmanager

@@ -30,8 +30,10 @@ from admin_svc.rules import together
 from admin_svc.service import SCOPES, SERVICE, AdminService, Caller, actor_of
 from trunkline import auth
 from trunkline.errors import (
+    Cause,
     Code,
     DatabaseUnavailable,
+    Draining,
     EtagMismatch,
     FieldFault,
     InternalFault,
@@ -108,6 +110,8 @@ class HttpFace:
             async with asyncio.timeout(_CALL_SECONDS):
                 answered = await self._call(route, request, trace_id)
         except Refused as refused:
+            if refused.detail:
+                log.warning("call refused", method=route.method, request_id=trace_id, fault=refused.detail)
             return _refusal(_in_http_terms(refused, route), trace_id, matched="if-match" in request.headers)
         except _Unfit as unfit:
             return _envelope(unfit.status, unfit.code, str(unfit), trace_id, headers=unfit.headers)
@@ -130,7 +134,7 @@ class HttpFace:
         if needed not in scopes:
             raise ScopeMissing(scope=needed)
         if not self._health.ready:
-            raise DatabaseUnavailable(cause=self._health.reason)
+            raise Draining if self._health.draining else DatabaseUnavailable(cause=Cause.STARTING)
         body = await _body(request)
         try:
             message = message_of(route, request.path_params, request.query_params.multi_items(), request.headers, body)

@@ -14,9 +14,12 @@ from admin_svc.reads import ChannelFilter
 from admin_svc.records import Sight
 from trunkline import auth
 from trunkline.database import Pool
-from trunkline.errors import DatabaseUnavailable, FieldFault, InvalidFields
+from trunkline.errors import Cause, DatabaseUnavailable, FieldFault, InvalidFields
+from trunkline.telemetry import get_logger
 from trunkline.v1 import admin_pb2 as pb
 from trunkline.v1 import catalog_pb2
+
+log = get_logger()
 
 T = TypeVar("T")
 
@@ -83,7 +86,8 @@ class Follower:
             async with reading(self._pool) as connection:
                 return await read(connection)
         except DatabaseFaultError as fault:  # following must outlive whatever is done to the schema
-            raise DatabaseUnavailable(cause=str(fault)) from None
+            log.warning("[Async] catalog not read", fault=str(fault))
+            raise DatabaseUnavailable(cause=Cause.DATABASE_FAULT) from None
 
 
 def _paging(request: Any) -> Paging:

@@ -27,6 +27,12 @@ class Settings(Process, Http, Tls, Tokens):
     pepper: Secret = setting(
         "TRUNKLINE_PEPPER", doc="Keys the hashes of API keys; the same in every service.", check=long_enough
     )
+    old_pepper: Secret | None = setting(
+        "TRUNKLINE_OLD_PEPPER",
+        None,
+        "The pepper before, while it is rotated: API keys hashed with it go on being known.",
+        check=long_enough,
+    )
     encryption_keys: Secret = setting(
         "TRUNKLINE_ENCRYPTION_KEYS",
         doc="Keys that seal channel keys, `id:base64 of 32 bytes,…`: the first seals, all unseal.",
@@ -69,4 +75,6 @@ class Settings(Process, Http, Tls, Tokens):
         ]
         if self.listen.fd is not None:
             found.append(SettingFault("TRUNKLINE_ADMIN_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
+        if self.old_pepper == self.pepper:
+            found.append(SettingFault("TRUNKLINE_OLD_PEPPER", "is TRUNKLINE_PEPPER too: it is the one before"))
         return [*found, *self.token_faults()]

@@ -28,10 +28,13 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from admin_svc.database import Connection, note_fault, refusal_of
 from admin_svc.records import Token
 from admin_svc.rules import admit_mass_change
+from admin_svc.shared_secrets import differing
 from trunkline.database import Pool
 from trunkline.errors import (
     CatalogLocked,
+    Cause,
     CommitUnknown,
+    DatabaseUnavailable,
     FieldFault,
     InvalidFields,
     Overloaded,
@@ -40,6 +43,10 @@ from trunkline.errors import (
 )
 from trunkline.failpoints import failpoint
 from trunkline.secret import Sealer, Secret
+from trunkline.shared_secrets import SharedSecrets
+from trunkline.telemetry import get_logger
+
+log = get_logger()
 
 Answer = TypeVar("Answer")
 
@@ -104,8 +111,9 @@ class _OutcomeUnknownError(Exception):
 class Store:
     """Makes changes, one after another."""
 
-    def __init__(self, pool: Pool, sealer: Sealer) -> None:
+    def __init__(self, pool: Pool, sealer: Sealer, held: SharedSecrets | None = None) -> None:
         self._pool = pool
+        self._held = held
         self._sealer = sealer
         self._turns = asyncio.Semaphore(_WRITERS)
         self._waiting = 0
@@ -190,6 +198,9 @@ class Store:
             (change.actor, change.action, change.request_id),
         )
         (revision,) = await _row(connection, "SELECT begin_change()")
+        if self._held is not None and (settings := await differing(connection, self._held)):
+            log.error("secrets are not the catalog's any more: nothing is written", settings=settings)
+            raise DatabaseUnavailable(cause=Cause.SECRETS_DIFFER)
         if change.guarded:
             before = await _effective(connection)
             answer = await change.write(connection)

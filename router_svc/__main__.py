@@ -10,6 +10,7 @@ from router_svc import metrics, wire
 from router_svc.cache import Cache, Presence
 from router_svc.desk import Desk
 from router_svc.direct import Direct
+from router_svc.follower import State
 from router_svc.keeper import Keeper
 from router_svc.keyring import Keyring
 from router_svc.lease import Identity
@@ -23,6 +24,7 @@ from trunkline.rpc import Server
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer, operations, run
 from trunkline.settings import read_or_exit
+from trunkline.shared_secrets import SharedSecrets
 from trunkline.telemetry import configure, get_logger
 
 log = get_logger()
@@ -35,10 +37,12 @@ class Router:
         """Put the parts together; nothing is opened yet."""
         self._settings = settings
         self.health = Health()
+        self.http_address = ""
         dsn = with_bounds(
             settings.dsn, "trunkline-router", statement_timeout=STATEMENT_TIMEOUT, lock_timeout=STATEMENT_TIMEOUT
         )
-        self.cache = Cache(dsn, poll=settings.sync_frequency)
+        held = SharedSecrets.of(settings.pepper, settings.old_pepper, settings.encryption_keys)
+        self.cache = Cache(dsn, poll=settings.sync_frequency, secrets=held)
         keyring = Keyring(Sealer.parse(settings.encryption_keys))
         self.direct = Direct(dsn, self.cache)
         self.scrub = Scrub(dsn, self.cache)
@@ -47,14 +51,17 @@ class Router:
         self.parts = Parts(
             cache=self.cache,
             desk=Desk(self.cache, keyring.open, self.direct, from_snapshot=settings.cache_enabled),
-            asks=wire.Asks(ApiKeyHasher(settings.pepper)),
+            asks=wire.Asks(
+                ApiKeyHasher(settings.pepper), ApiKeyHasher(settings.old_pepper) if settings.old_pepper else None
+            ),
             keyring=keyring,
         )
         self._tokens = settings.table()
         self.grpc = Server(settings.listen, self._tokens, SCOPES, tls=settings, reserved=settings.die_with_parent)
         serve_on(self.grpc.grpc, self.parts)
         metrics.SNAPSHOT_AGE.set_function(lambda: self.cache.trust().age)
-        metrics.SERVING.set_function(lambda: float(not self.cache.trust().degraded))
+        metrics.SERVING.set_function(lambda: float(self.cache.state is State.SERVING))
+        metrics.KEYS_IN_DOUBT.set_function(lambda: float(keyring.in_doubt(self.cache.snapshot)))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then drain."""
@@ -66,6 +73,7 @@ class Router:
             http=BoundedConnection.bounded(settings.http_bounds),
             **settings.https(),
         )
+        self.http_address = http.address
         await self.grpc.start()
         address = settings.advertise or self.grpc.address
         incarnation = uuid.uuid4().hex
@@ -106,16 +114,29 @@ class Router:
         self.parts.proof = auth.bound(settings.service_token, auth.IS_ROUTER, address)
 
     async def _get_ready(self) -> None:
-        """Be ready once a head was confirmed or a copy serves, and while no other router lives under this one's id."""
+        """Be ready once a head was confirmed or a copy serves, while nothing speaks against it."""
         await self.cache.applied.next()
-        await self.grpc.set_serving(serving=True)
-        log.info("router ready")
+        said: bool | None = None
         while True:
-            if (holder := self.cache.holder) is None:
-                self.health.set_ready()
+            differs = self.cache.secrets.differs
+            if differs is not said:
+                said = differs
+                await self.grpc.set_serving(serving=not differs)
+                log.info("router serves nothing" if differs else "router ready")
+                continue  # much may have happened meanwhile
+            if why := self._hindrance():
+                self.health.set_waiting(why)
             else:
-                self.health.set_waiting(f"incarnation {holder.incarnation} at {holder.address} lives as {holder.id}")
-            await self.cache.held.next()
+                self.health.set_ready()
+            await self.cache.hindered.next()
+
+    def _hindrance(self) -> str:
+        """Why no work should be sent here; empty when it should."""
+        if differing := self.cache.secrets.accord.differing:
+            return f"secrets are not the catalog's: {', '.join(differing)}"
+        if (holder := self.cache.holder) is not None:
+            return f"incarnation {holder.incarnation} at {holder.address} lives as {holder.id}"
+        return ""
 
     async def _drain(self) -> None:
         """Turn work away, end streams, finish what is open; following goes on meanwhile."""

@@ -20,10 +20,12 @@ from router_svc.line import Line, LineDown, hang_up, leaving
 from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
 from router_svc.news import News
+from router_svc.secrets_watch import SecretsWatch
 from router_svc.snapshot import Snapshot, Token
 from router_svc.turns import Turns
 from trunkline.errors import Cause
 from trunkline.secret import Secret
+from trunkline.shared_secrets import SharedSecrets
 from trunkline.telemetry import get_logger
 
 log = get_logger()
@@ -44,8 +46,9 @@ class Presence(NamedTuple):
 class Cache:
     """The snapshot in force, and the workers that keep it at head."""
 
-    def __init__(self, dsn: Secret, *, poll: float) -> None:
-        """Take the bounded DSN; `poll` is in seconds."""
+    def __init__(self, dsn: Secret, *, poll: float, secrets: SharedSecrets | None = None) -> None:
+        """Take the bounded DSN, and the secrets to hold against the catalog's; `poll` is in seconds."""
+        self.secrets = SecretsWatch(secrets)
         self.follower = Follower(jitter=random.random, poll=poll)
         self.poll = min(poll, POLL)
         """Seconds between two polls of the head, at most."""
@@ -57,8 +60,8 @@ class Cache:
         self.peers: list[lease.Peer] = []
         self.holder: lease.Holder | None = None
         """Who lives under this router's id instead of it: then it is counted nowhere."""
-        self.held = News()
-        """Told when that changes."""
+        self.hindered = self.secrets.changed
+        """Told when that changes, or how this router's secrets stand to the catalog's."""
         self.disagrees = False
         """Whether the last load did not add up to its head: then the snapshot can prove nothing, and may be behind."""
         self._database_clock = DatabaseClock(time.time)
@@ -90,11 +93,15 @@ class Cache:
     @property
     def state(self) -> State:
         """How far the snapshot can be trusted."""
-        return State.DRAINING if self.draining else self.follower.state(time.monotonic())
+        if self.draining:
+            return State.DRAINING
+        state = self.follower.state(time.monotonic())
+        return State.DEGRADED if state is State.SERVING and (self.secrets.differs or self.secrets.in_doubt) else state
 
     def trust(self) -> Trust:
         """Tell what answers must be marked with."""
-        return self.follower.trust(time.monotonic())
+        trust = self.follower.trust(time.monotonic())
+        return trust._replace(degraded=True) if self.secrets.in_doubt else trust
 
     def restore(self, snapshot: Snapshot, age: float) -> bool:
         """Serve, degraded, from a copy that was at head some seconds ago; False when a load was quicker."""
@@ -222,6 +229,7 @@ class Cache:
 
     def _install(self, loaded: catalog.Loaded, began: float) -> None:
         """Swap the snapshot, in one turn with telling the follower."""
+        self.secrets.learn(loaded.secrets, began)
         (self._lineage.restart if loaded.kind == "full" else self._lineage.extend)(loaded.history, loaded.head.token)
         self.disagrees = False
         if loaded.kind != "unchanged":
@@ -237,8 +245,10 @@ class Cache:
 
     async def _read_head(self, action: Action) -> None:
         with _timed() as result:
+            began = time.monotonic()
             try:
-                head = await self._lines[ReadHead].run(catalog.read_head)
+                head, secrets = await self._lines[ReadHead].run(catalog.read_head)
+                self.secrets.learn(secrets, began)
                 self.fault = None
             except LineDown as down:
                 if self.fault is not down.kind:
@@ -283,7 +293,7 @@ class Cache:
             log.info("this router's id is its own again", router_id=self.holder.id)
         if holder != self.holder:
             self.holder = holder
-            self.held.tell()
+            self.hindered.tell()
 
     async def _leave(self) -> None:
         """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""

@@ -30,7 +30,9 @@ HISTORY: Final = 1_000
 _FEW: Final = 20  # rows read again between two turns for others
 _UNHURRIED: Final = 0.002  # seconds of such a turn
 
-_HEAD = "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count FROM router_head"
+_HEAD = (
+    "SELECT revision, encode(chain, 'hex'), digest, channel_count, api_key_count, group_count, secrets FROM router_head"
+)
 _CHAIN = "SELECT encode(chain, 'hex') FROM router_revisions WHERE revision = %s"
 _HISTORY = (
     "SELECT revision, encode(chain, 'hex') FROM router_revisions WHERE revision > %s ORDER BY revision DESC LIMIT %s"
@@ -68,9 +70,19 @@ class Loaded:
     history: list[Token]
     """Recent revisions: those since the base of a delta, of a full load as many as are kept."""
     rows: int
+    secrets: bytes = b"[]"
+    """The fingerprints of the secrets that the catalog is written with, as JSON."""
 
 
-async def read_head(connection: Connection) -> Head:
+class HeadRead(NamedTuple):
+    """What one read of the head row brought."""
+
+    head: Head
+    secrets: bytes
+    """As in `Loaded`."""
+
+
+async def read_head(connection: Connection) -> HeadRead:
     """Read the head row."""
     return _head(await (await connection.execute(_HEAD)).fetchone())
 
@@ -106,6 +118,8 @@ class Part(NamedTuple):
     snapshot: Snapshot
     ours: bool
     """Whether the snapshot held at the time is in the history of that state."""
+    secrets: bytes = b"[]"
+    """As in `Loaded`."""
 
 
 async def read_part(
@@ -127,7 +141,7 @@ async def read_part(
         chain_read = await connection.execute(_CHAIN, (held.token.revision if held is not None else _EVERYTHING,))
         channels_read = await connection.execute(_CHANNELS_WITH, (list(names),))
         api_keys_read = await connection.execute(_API_KEYS_WITH, (list(hashes),))
-        head = _head(await head_read.fetchone())
+        head, secrets = _head(await head_read.fetchone())
         chain = await chain_read.fetchone()
         channels, api_keys = await channels_read.fetchall(), await api_keys_read.fetchall()
     ours = held is not None and chain is not None and chain[0] == held.token.chain
@@ -141,7 +155,7 @@ async def read_part(
         draft.put(reader.api_key(row))
         await turns.step()
     await turns.through(draft.fold())
-    return Part(draft.part(head.token), ours)
+    return Part(draft.part(head.token), ours, secrets)
 
 
 async def go_over(
@@ -150,7 +164,7 @@ async def go_over(
     """Read every row of a state once more, slowly, and show each; False when the catalog is at another state."""
     await one_state_a_read(connection)
     async with connection.transaction():
-        if (await read_head(connection)).token != token:
+        if (await read_head(connection)).head.token != token:
             return False
         reader = Reader()
         for kind, sql in _ROWS.items():
@@ -196,7 +210,7 @@ async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
             kind: await connection.execute(f"{sql} LIMIT {QUICK + 1}", (since,)) for kind, sql in _ROWS.items()
         }
         tombstones_read = await connection.execute(f"{_TOMBSTONES} LIMIT {QUICK + 1}", (since,))
-        head = _head(await head_read.fetchone())
+        head, secrets = _head(await head_read.fetchone())
         chain = await chain_read.fetchone()
         history = [Token(*row) for row in await history_read.fetchall()]
         rows = {kind: await cursor.fetchall() for kind, cursor in rows_read.items()}
@@ -209,7 +223,8 @@ async def _quick_delta(connection: Connection, base: Snapshot) -> Loaded | None:
             draft.put(_read(reader, kind, row))
     _drop(draft, tombstones)
     count = sum(map(len, rows.values())) + len(tombstones)
-    return Loaded("delta" if head.token != base.token else "unchanged", draft.done(head), head, history, count)
+    changed: Literal["delta", "unchanged"] = "delta" if head.token != base.token else "unchanged"
+    return Loaded(changed, draft.done(head), head, history, count, secrets)
 
 
 async def _in_slices(
@@ -219,7 +234,7 @@ async def _in_slices(
     draft: Draft | None = None
     try:
         async with connection.transaction():
-            head = await read_head(connection)
+            head, secrets = await read_head(connection)
             ours = await _is_ours(connection, base)
             delta = base if ours and not whole else None
             since = delta.token.revision if delta is not None else _EVERYTHING
@@ -233,7 +248,7 @@ async def _in_slices(
                     heard()
                     await turns.end()
         await turns.through(draft.fold(), heard)
-        return Loaded("full" if delta is None else "delta", draft.done(head), head, history, count)
+        return Loaded("full" if delta is None else "delta", draft.done(head), head, history, count, secrets)
     except Exception:
         if draft is not None:
             await turns.let_go(draft.pieces())
@@ -266,11 +281,11 @@ async def _slices(connection: Connection, sql: str, since: int) -> AsyncIterator
             yield rows
 
 
-def _head(row: tuple[Any, ...] | None) -> Head:
+def _head(row: tuple[Any, ...] | None) -> HeadRead:
     if row is None:
         raise psycopg.DataError("router_head has no row")
-    revision, chain, digest, *counts = row
-    return Head(Token(revision, chain), int(digest), *counts)
+    revision, chain, digest, *counts, secrets = row
+    return HeadRead(Head(Token(revision, chain), int(digest), *counts), secrets)
 
 
 def _read(reader: Reader, kind: Kind, row: tuple[Any, ...]) -> Item | BadRow:

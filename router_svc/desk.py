@@ -90,6 +90,8 @@ class Desk:
         snapshot = self._cache.snapshot
         if snapshot is None:
             return Decided(NotReady(), None)
+        if self._cache.secrets.differs:
+            return Decided(Unverified(cause=Cause.SECRETS_DIFFER), snapshot)
         if not self.from_snapshot or (request.min_token is not None and not self._cache.known(request.min_token)):
             return None
         now = self._cache.time()
@@ -101,7 +103,7 @@ class Desk:
             decision = self._negatives.refuse(snapshot, request.ask, now)
         if decision is None or unproven:  # to make a refusal that may not be said yet costs more than a plan
             return None
-        honest = undoubted(snapshot, request.ask, decision)
+        honest = undoubted(snapshot, request.ask, decision, self._cache.secrets.accord)
         return Decided(honest, snapshot) if honest is decision or self._direct is None else None
 
     async def make_way(self) -> None:
@@ -205,11 +207,13 @@ class Desk:
         snapshot = part if part is not None or self.from_snapshot else self._cache.snapshot
         if snapshot is None:
             return None
+        if self._cache.secrets.differs:
+            return Decided(Unverified(cause=Cause.SECRETS_DIFFER), snapshot)
         decision = decide(snapshot, ask, self._cache.time(), self._open_key)
         if isinstance(decision, Refused):
             if part is None:
                 return None
-            decision = undoubted(snapshot, ask, decision)
+            decision = undoubted(snapshot, ask, decision, self._cache.secrets.accord)
         return Decided(decision, snapshot)
 
     async def settle_one(self, request: Request, arrival: float) -> Decided:
@@ -233,7 +237,9 @@ class Desk:
 
     async def proven(self, arrival: float, deadline: float) -> Refused | None:
         """Wait until the snapshot is known to be at head as of `arrival`; tell why it is not."""
-        while self._cache.confirmed < arrival:
+        while self._cache.confirmed < arrival or self._cache.secrets.differs:
+            if self._cache.secrets.differs:
+                return Unverified(cause=Cause.SECRETS_DIFFER)
             if time.monotonic() >= deadline:
                 return self._unverified() if self._cache.snapshot is not None else NotReady()
             await self._cache.news(arrival, deadline)

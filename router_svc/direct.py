@@ -5,6 +5,7 @@ come meanwhile wait together for the next, so a storm of them costs what a few d
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -44,8 +45,7 @@ class Reading:
         if ask.model not in self.models:
             self.models.add(ask.model)
             self.length += len(ask.model)
-        if ask.key_hash is not None:
-            self.hashes.add(ask.key_hash)
+        self.hashes.update(hashed for hashed in (ask.key_hash, ask.old_key_hash) if hashed is not None)
         return True
 
     async def wait(self, deadline: float) -> Part | None:
@@ -108,7 +108,9 @@ class Direct:
         asked, held = (list(models), list(hashes)), self._cache.snapshot
         try:
             with metrics.DIRECT_READ_SECONDS.time():
+                began = time.monotonic()
                 part = await self._line.run(lambda connection: catalog.read_part(connection, *asked, held))
+                self._cache.secrets.learn(part.secrets, began)
         except LineDown as down:
             log.warning("[Distributor] catalog not read for a pick", fault=down.cause)
         except Exception:  # whatever a read may meet, the next one is tried

@@ -1,7 +1,8 @@
 """Whether a row that cannot be read, or a key that cannot be opened, may make a refusal wrong.
 
 The law: "no channel" and its kind are not said while there is an enabled row that might be the one asked for and that nobody
-can read, or an enabled channel whose key or proxy this router cannot open: others may have the secret that it lacks. A row
+can read, or an enabled channel whose key or proxy this router cannot open: others may have the secret that it lacks. So may
+they have a pepper that is registered and missing here, by which the API key is hashed. A row
 that says itself that it is off, or is of other groups and models, casts no doubt. What exactly is at fault is in the status
 and in the log; a caller learns its kind alone.
 """
@@ -9,7 +10,7 @@ and in the log; a caller learns its kind alone.
 from collections.abc import Iterator
 
 from router_svc.explain import groups_of
-from router_svc.plan import Ask
+from router_svc.plan import Ask, caller_of
 from router_svc.snapshot import Channel, Quarantined, Seal, Snapshot, covers
 from trunkline.errors import (
     AddressNotAllowed,
@@ -24,6 +25,7 @@ from trunkline.errors import (
     Refused,
     Unverified,
 )
+from trunkline.shared_secrets import IN_ACCORD, Accord
 
 _OF_CHANNELS = (NoChannel, ModelUnknown, ModelNotInGroup)
 _OF_THE_API_KEY = (ApiKeyDisabled, ApiKeyExpired, AddressNotAllowed, ModelNotAllowed)
@@ -49,9 +51,11 @@ def sealed_doubt(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Channel | No
     return None
 
 
-def undoubted(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Refused:
+def undoubted(snapshot: Snapshot, ask: Ask, refusal: Refused, accord: Accord = IN_ACCORD) -> Refused:
     """The refusal itself, or UNVERIFIED when something that cannot be read or opened may make it wrong."""
     revision = snapshot.token.revision
+    if accord.pepper_missing and isinstance(refusal, ApiKeyUnknown):
+        return Unverified(cause=Cause.SECRET_MISSING, revision=revision)
     if doubt(snapshot, ask, refusal) is not None:
         return Unverified(cause=Cause.ROW_UNREADABLE, revision=revision)
     if sealed_doubt(snapshot, ask, refusal) is not None:
@@ -76,9 +80,9 @@ def _doubts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Iterator[Quaranti
         groups = groups_of(snapshot, ask)
         yield from (row for row in unread if row.kind == "channel" and _may_serve(row, groups, ask.model))
     elif isinstance(refusal, ApiKeyUnknown):
-        yield from (row for row in unread if row.kind == "api_key" and row.hash in (b"", ask.key_hash))
+        yield from (row for row in unread if row.kind == "api_key" and row.hash in (b"", ask.key_hash, ask.old_key_hash))
     elif isinstance(refusal, _OF_THE_API_KEY) and ask.key_hash is not None:
-        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        api_key = caller_of(snapshot, ask)
         yield from (row for row in unread if row.kind == "api_key" and api_key and row.id == str(api_key.id))
 
 

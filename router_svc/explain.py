@@ -7,7 +7,7 @@ together. It lists every group of the caller up to the one that served.
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from router_svc.plan import Ask, Decision, Plan
+from router_svc.plan import Ask, Decision, Plan, caller_of
 from router_svc.routes import Placement, Route
 from router_svc.snapshot import Channel, Seal, Snapshot
 
@@ -60,7 +60,7 @@ def groups_of(snapshot: Snapshot, ask: Ask) -> tuple[str, ...]:
     """Name the caller's groups, in order."""
     if ask.key_hash is None:
         return (ask.group,)
-    api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+    api_key = caller_of(snapshot, ask)
     return api_key.groups if api_key is not None else ()
 
 

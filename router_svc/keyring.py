@@ -40,6 +40,10 @@ class Keyring:
                 del self._broken[place]
         return [row for _, row in self._broken.values()]
 
+    def in_doubt(self, snapshot: Snapshot | None) -> int:
+        """Count the keys and proxies of a snapshot that were found broken."""
+        return len(self.broken(snapshot)) if snapshot is not None else 0
+
     def _opens(self, channel: Channel, key_id: int | str, sealed: ChannelKey | Proxy) -> bool:
         if sealed.opened is Seal.UNTRIED:
             try:

@@ -99,6 +99,9 @@ CHANNELS: Final = Gauge(PREFIX + "channels", "Channels held.")
 ABILITIES: Final = Gauge(PREFIX + "abilities", "Abilities held.")
 QUARANTINED: Final = Gauge(PREFIX + "quarantined_rows", "Rows that cannot be read.")
 UNSEALABLE: Final = Counter(PREFIX + "unsealable_keys", "Channel keys found that cannot be unsealed.")
+KEYS_IN_DOUBT: Final = Gauge(
+    PREFIX + "keys_in_doubt", "Channel keys and proxies of the snapshot in force that cannot be opened here."
+)
 
 HEAD_READS: Final = Counter(PREFIX + "head_reads", "Reads of the head row, by result.", ["result"])
 HEAD_READ_SECONDS: Final = Histogram(PREFIX + "head_read_seconds", "Time of a head read.", buckets=_READ_BUCKETS)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from weakref import ref
 
 from router_svc.picker import find
-from router_svc.plan import Ask, Decision, OpenKey
+from router_svc.plan import Ask, Decision, OpenKey, caller_of
 from router_svc.refusing import refusal
 from router_svc.snapshot import Snapshot
 from trunkline.errors import ApiKeyUnknown, ModelNotInGroup, ModelUnknown, NoChannel, Refused
@@ -61,7 +61,7 @@ def hopeless(snapshot: Snapshot, ask: Ask) -> bool:
     """Tell at the cost of a look-up that no route of this caller leads to the model, whatever else may be against it."""
     groups: tuple[str, ...] = (ask.group,)
     if ask.key_hash is not None:
-        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        api_key = caller_of(snapshot, ask)
         if api_key is None:
             return True
         groups = api_key.groups
@@ -87,7 +87,7 @@ def _lasts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> bool:
     if isinstance(refusal, ApiKeyUnknown):
         return True
     if ask.key_hash is not None:
-        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        api_key = caller_of(snapshot, ask)
         if api_key is None or not api_key.plain:
             return False
     return isinstance(refusal, (ModelUnknown, ModelNotInGroup)) or (

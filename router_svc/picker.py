@@ -12,7 +12,7 @@ off is not let in again through its wildcard. Positive picks are the hot path of
 from bisect import bisect_right
 
 from router_svc.draws import BITS, FACTOR, MISSES, OFFSET, STATES, Draw
-from router_svc.plan import Ask, Candidate, Decision, OpenKey, Plan
+from router_svc.plan import Ask, Candidate, Decision, OpenKey, Plan, caller_of
 from router_svc.refusing import refusal, refused_by
 from router_svc.routes import Route, Tier
 from router_svc.shards import Shards
@@ -32,7 +32,7 @@ def find(snapshot: Snapshot, ask: Ask, now: float, open_key: OpenKey) -> Plan | 
         groups = (ask.group,)
     else:
         api_keys = snapshot.api_keys_by_hash  # looked up as `Shards.get` does, which costs a call
-        api_key = api_keys.parts[hash(key_hash) & api_keys.mask].get(key_hash)
+        api_key = api_keys.parts[hash(key_hash) & api_keys.mask].get(key_hash) or caller_of(snapshot, ask)
         if api_key is None or not (api_key.plain or refused_by(snapshot, api_key, model, ask.address, now) is None):
             return None
         groups, api_key_id = api_key.groups, api_key.id

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from router_svc.snapshot import Channel, ChannelKey, Token
+from router_svc.snapshot import ApiKey, Channel, ChannelKey, Snapshot, Token
 from trunkline.errors import Refused
 
 DEFAULT_CANDIDATES: Final = 3
@@ -32,6 +32,18 @@ class Ask(Struct, gc=False):
     decision_id: str = ""
     required: int = 0
     """The one channel that may be named; 0 for any."""
+    old_key_hash: bytes | None = None
+    """The same API key hashed with the pepper before, while there is one: looked up where the first finds nothing."""
+
+
+def caller_of(snapshot: Snapshot, ask: Ask) -> ApiKey | None:
+    """The API key that asks, whichever pepper it is hashed with; None when there is none such, or none was shown."""
+    if ask.key_hash is None:
+        return None
+    api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+    if api_key is None and ask.old_key_hash is not None:
+        return snapshot.api_keys_by_hash.get(ask.old_key_hash)
+    return api_key
 
 
 class Candidate(Struct, gc=False):

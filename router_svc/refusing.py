@@ -3,7 +3,7 @@
 The law: pure, and asked only after the picker found none: to tell why costs more than a plan.
 """
 
-from router_svc.plan import Ask
+from router_svc.plan import Ask, caller_of
 from router_svc.snapshot import ApiKey, Snapshot
 from trunkline.errors import (
     AddressNotAllowed,
@@ -22,7 +22,7 @@ def refusal(snapshot: Snapshot, ask: Ask, now: float) -> Refused:
     """Tell why there is no plan for what `find` found none."""
     groups: tuple[str, ...] = (ask.group,)
     if ask.key_hash is not None:
-        api_key = snapshot.api_keys_by_hash.get(ask.key_hash)
+        api_key = caller_of(snapshot, ask)
         if api_key is None:
             return ApiKeyUnknown(revision=snapshot.token.revision)
         if (refused := refused_by(snapshot, api_key, ask.model, ask.address, now)) is not None:

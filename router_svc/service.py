@@ -20,7 +20,7 @@ from router_svc.listing import list_models
 from router_svc.negatives import again
 from router_svc.outcomes import Outcomes
 from router_svc.pick_stream import PickStream
-from router_svc.plan import Ask, Plan
+from router_svc.plan import Ask, Plan, caller_of
 from router_svc.plan_writer import PlanWriter
 from router_svc.refusing import refused_by
 from router_svc.snapshot import Snapshot
@@ -29,11 +29,13 @@ from router_svc.streams import refusals_alone, take_each
 from trunkline import auth, unstorable_text
 from trunkline.errors import (
     ApiKeyUnknown,
+    Cause,
     Draining,
     FieldFault,
     InvalidFields,
     NotReady,
     Refused,
+    Unverified,
 )
 from trunkline.rpc import caller, refusal_of
 from trunkline.secret import Secret
@@ -186,7 +188,13 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         parts = self._parts
         if parts.proof is not None and auth.CREDENTIALS in caller().scopes:
             context.set_trailing_metadata(((auth.PROOF_NAME, parts.proof.reveal()),))
-        return status_message(self._cache, parts.keyring, parts.start_time, cache_enabled=self._desk.from_snapshot)
+        return status_message(
+            self._cache,
+            parts.keyring,
+            parts.start_time,
+            cache_enabled=self._desk.from_snapshot,
+            reads=auth.READ in caller().scopes,
+        )
 
     # ------------------------------------------------------------------ inside
 
@@ -210,15 +218,20 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         snapshot = self._cache.snapshot
         if snapshot is None:
             raise NotReady
+        if self._cache.secrets.differs:
+            raise Unverified(cause=Cause.SECRETS_DIFFER)
         listed = _Listed(snapshot, {}, None)
         groups: tuple[str, ...] = (request.group,)
         api_key = None
         if request.api_key:
-            key_hash = self._asks.key_hash(request.api_key)
-            api_key = snapshot.api_keys_by_hash.get(key_hash)
+            ask = Ask(
+                "", self._asks.key_hash(request.api_key), old_key_hash=self._asks.old_key_hash(request.api_key)
+            )
+            api_key = caller_of(snapshot, ask)
             if api_key is None:
                 unknown = ApiKeyUnknown(revision=snapshot.token.revision)
-                return listed._replace(refusal=undoubted(snapshot, Ask("", key_hash), unknown))
+                accord = self._cache.secrets.accord
+                return listed._replace(refusal=undoubted(snapshot, ask, unknown, accord))
             refusal = refused_by(snapshot, api_key, None, request.client_address, self._cache.time())
             if refusal is not None:
                 return listed._replace(refusal=refusal)

@@ -20,6 +20,12 @@ class Settings(Process, Http, Tls, Tokens):
     pepper: Secret = setting(
         "TRUNKLINE_PEPPER", doc="Keys the hash of API keys; the same in every service.", check=long_enough
     )
+    old_pepper: Secret | None = setting(
+        "TRUNKLINE_OLD_PEPPER",
+        None,
+        "The pepper before, while it is rotated: API keys hashed with it go on being known.",
+        check=long_enough,
+    )
     encryption_keys: Secret = setting(
         "TRUNKLINE_ENCRYPTION_KEYS",
         doc="Keys that unseal channel keys, `id:base64,…` (32 bytes each).",
@@ -77,4 +83,6 @@ class Settings(Process, Http, Tls, Tokens):
             )
         if self.listen.fd is not None:
             faults.append(SettingFault("TRUNKLINE_ROUTER_LISTEN", "gRPC cannot take over a descriptor: give host:port"))
+        if self.old_pepper == self.pepper:
+            faults.append(SettingFault("TRUNKLINE_OLD_PEPPER", "is TRUNKLINE_PEPPER too: it is the one before"))
         return [*faults, *self.token_faults()]

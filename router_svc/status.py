@@ -8,14 +8,17 @@ from router_svc import wire
 from router_svc.cache import Cache
 from router_svc.keyring import Keyring
 from router_svc.snapshot import Quarantined, Snapshot
-from trunkline.errors import NotReady
+from trunkline.errors import Cause, NotReady
 from trunkline.v1 import router_pb2
 
 
 def status_message(
-    cache: Cache, keyring: Keyring, start_time: float, *, cache_enabled: bool
+    cache: Cache, keyring: Keyring, start_time: float, *, cache_enabled: bool, reads: bool
 ) -> router_pb2.GetRouterStatusResponse:
-    """Write the status; `start_time` is in seconds since the epoch. Raises NotReady before the router has an address."""
+    """Write the status; what is wrong with rows is put in words for those who may read the catalog.
+
+    `start_time` is in seconds since the epoch. Raises NotReady before the router has an address.
+    """
     presence = cache.presence
     if presence is None:
         raise NotReady
@@ -40,26 +43,34 @@ def status_message(
         peers=peers,
         cache_enabled=cache_enabled,
         start_time=started,
+        secrets_differing=cache.secrets.accord.differing,
+        secrets_missing=cache.secrets.accord.missing,
     )
     if (holder := cache.holder) is not None:
         status.id_held_by = f"{holder.incarnation} at {holder.address}"
     if cache.follower.head is not None:
         status.head.CopyFrom(wire.token_message(cache.follower.head))
     if cache.snapshot is not None:
-        _add_snapshot(status, cache.snapshot, keyring)
+        _add_snapshot(status, cache.snapshot, keyring, reads=reads)
     return status
 
 
-def _add_snapshot(status: router_pb2.GetRouterStatusResponse, snapshot: Snapshot, keyring: Keyring) -> None:
+def _add_snapshot(
+    status: router_pb2.GetRouterStatusResponse, snapshot: Snapshot, keyring: Keyring, *, reads: bool
+) -> None:
     status.applied.CopyFrom(wire.token_message(snapshot.token))
     status.digest = str(snapshot.digest)
     status.channel_count = len(snapshot.channels)
     status.ability_count = snapshot.ability_count
     status.api_key_count = len(snapshot.api_keys)
-    status.quarantine.extend(map(_row_message, [*snapshot.quarantine.values(), *keyring.broken(snapshot)]))
+    for cause, rows in (
+        (Cause.ROW_UNREADABLE, snapshot.quarantine.values()),
+        (Cause.KEY_NOT_OPENED, keyring.broken(snapshot)),
+    ):
+        status.quarantine.extend(_row_message(row, row.fault if reads else cause) for row in rows)
 
 
-def _row_message(row: Quarantined) -> router_pb2.QuarantinedRow:
+def _row_message(row: Quarantined, fault: str) -> router_pb2.QuarantinedRow:
     return router_pb2.QuarantinedRow(
-        kind=row.kind, id=row.id, fault=row.fault, revision=row.revision, served_revision=row.served_revision
+        kind=row.kind, id=row.id, fault=fault, revision=row.revision, served_revision=row.served_revision
     )

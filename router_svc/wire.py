@@ -43,14 +43,15 @@ class Asked(Struct, frozen=True, gc=False):
     min_token: Token | None
     time_limit: float
     """Seconds."""
+    old_key_hash: bytes | None = None
 
 
 class Asks:
     """Makes asks of picks: hashes API keys, draws seeds, numbers decisions."""
 
-    def __init__(self, hasher: ApiKeyHasher) -> None:
-        """Take the API keys' hash."""
-        self._hasher = hasher
+    def __init__(self, hasher: ApiKeyHasher, old_hasher: ApiKeyHasher | None = None) -> None:
+        """Take the API keys' hash, and the one before it while keys are rotated."""
+        self._hasher, self._old_hasher = hasher, old_hasher
         self._prefix = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
 
@@ -70,6 +71,7 @@ class Asks:
             random.getrandbits(64) if asked.seed is None else asked.seed,
             f"{self._prefix}-{next(self._numbers):x}",
             asked.required,
+            asked.old_key_hash,
         )
 
     def read_item(self, item: router_pb2.PickChannelsRequest.Item) -> Asked:
@@ -106,11 +108,16 @@ class Asks:
             pick.required_channel_id,
             min_token_of(pick),
             time_limit,
+            self.old_key_hash(api_key),
         )
 
     def key_hash(self, api_key: str) -> bytes:
         """Hash an API key."""
         return self._hasher.hash(api_key)
+
+    def old_key_hash(self, api_key: str) -> bytes | None:
+        """Hash an API key with the pepper before, if there is one."""
+        return self._old_hasher.hash(api_key) if api_key and self._old_hasher is not None else None
 
 
 def _faults(pick: router_pb2.Pick) -> list[FieldFault]:

@@ -103,6 +103,8 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
     code: ClassVar[Code]
     template: ClassVar[str]
     retry_delay: ClassVar[float | None] = None
+    detail: str = ""
+    """What the log is told of it besides, under the request id; it is never sent."""
     written: bytes = b""
     """What a writer made of it, kept here so that it lives as long as it: the same refusal may answer thousands."""
 
@@ -196,10 +198,16 @@ class Cause(StrEnum):
 
     DATABASE_UNREACHABLE = "DATABASE_UNREACHABLE"
     DATABASE_SLOW = "DATABASE_SLOW"
+    DATABASE_READ_ONLY = "DATABASE_READ_ONLY"
+    DATABASE_CONFLICT = "DATABASE_CONFLICT"
+    DATABASE_FAULT = "DATABASE_FAULT"
+    STARTING = "STARTING"
     HEAD_MOVING = "HEAD_MOVING"
     ROW_UNREADABLE = "ROW_UNREADABLE"
     KEY_NOT_OPENED = "KEY_NOT_OPENED"
     TOO_MANY_WAITING = "TOO_MANY_WAITING"
+    SECRETS_DIFFER = "SECRETS_DIFFER"
+    SECRET_MISSING = "SECRET_MISSING"  # noqa: S105 - a cause's name, not a secret
 
 
 class Unverified(Refused):
@@ -207,6 +215,10 @@ class Unverified(Refused):
 
     reason, code, retry_delay = Reason.UNVERIFIED, Code.UNAVAILABLE, RETRY_DELAY
     template = "cannot be proven now: {cause}"
+
+    def __init__(self, *, cause: Cause, revision: int | None = None) -> None:
+        """Keep the code of the cause: what exactly failed is in the log."""
+        super().__init__(cause=cause, revision=revision)
 
 
 class NotReady(Refused):
@@ -350,10 +362,14 @@ class CatalogLocked(Refused):
 
 
 class DatabaseUnavailable(Refused):
-    """The database cannot be reached, or all connections are taken."""
+    """The database cannot be reached, or not be used as it is; `cause` is a `Cause`, since anybody may read it."""
 
     reason, code, retry_delay = Reason.DATABASE_UNAVAILABLE, Code.UNAVAILABLE, RETRY_DELAY
     template = "the database cannot be used now: {cause}"
+
+    def __init__(self, *, cause: Cause) -> None:
+        """Keep the code of the cause: what exactly failed is in the log."""
+        super().__init__(cause=cause)
 
 
 class CommitUnknown(Refused):

@@ -89,6 +89,25 @@ class ApiKeyHasher:
         return outer.digest()
 
 
+def read_sealing_keys(text: Secret) -> dict[str, bytes]:
+    """Read `id:base64,id:base64,…` (32 bytes each), in order. Raises ValueError naming the fault, never the key."""
+    keys: dict[str, bytes] = {}
+    for number, part in enumerate(text.reveal().split(","), 1):
+        key_id, colon, encoded = part.strip().partition(":")
+        if not colon or not key_id.isalnum() or key_id in keys:
+            message = f"entry {number} is not `id:base64` with an id of its own"
+            raise ValueError(message)
+        try:
+            keys[key_id] = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            message = f"entry {number} ({key_id}) is not base64"
+            raise ValueError(message) from None
+        if len(keys[key_id]) != _KEY_BYTES:
+            message = f"entry {number} ({key_id}) is not {_KEY_BYTES} bytes long"
+            raise ValueError(message)
+    return keys
+
+
 class UnsealError(Exception):
     """A sealed key that cannot be opened: an unknown sealing key, a swapped row, or damage. Holds no secret."""
 
@@ -106,21 +125,7 @@ class Sealer:
     @classmethod
     def parse(cls, text: Secret) -> Self:
         """Read `id:base64,id:base64,…` (32 bytes each). Raises ValueError naming the fault, never the key."""
-        keys: dict[str, bytes] = {}
-        for number, part in enumerate(text.reveal().split(","), 1):
-            key_id, colon, encoded = part.strip().partition(":")
-            if not colon or not key_id.isalnum() or key_id in keys:
-                message = f"entry {number} is not `id:base64` with an id of its own"
-                raise ValueError(message)
-            try:
-                keys[key_id] = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                message = f"entry {number} ({key_id}) is not base64"
-                raise ValueError(message) from None
-            if len(keys[key_id]) != _KEY_BYTES:
-                message = f"entry {number} ({key_id}) is not {_KEY_BYTES} bytes long"
-                raise ValueError(message)
-        return cls(keys)
+        return cls(read_sealing_keys(text))
 
     def seal(self, plain: Secret, channel_id: int, key_id: int | str) -> bytes:
         """Seal a channel key, or the proxy, for these ids."""

@@ -56,6 +56,11 @@ class Health:
         """Why not; empty when ready."""
         return self._reason
 
+    @property
+    def draining(self) -> bool:
+        """Whether no more work will ever be sent here."""
+        return self._reason == "draining"
+
     def set_ready(self) -> None:
         """Ask for work, unless draining."""
         if self._reason != "draining":

@@ -287,7 +287,7 @@ Statement = Callable[[Catalog, Any, Database, float], Rows]
 
 def _head_row(state: Catalog, _params: Any, _database: Database, _now: float) -> Rows:
     head: Head = state.head
-    return [(*head.token, head.digest, *head[2:])]
+    return [(*head.token, head.digest, *head[2:], b"[]")]
 
 
 def _chain_rows(state: Catalog, params: Any, _database: Database, _now: float) -> Rows:

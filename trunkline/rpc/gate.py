@@ -225,6 +225,8 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error
     if not isinstance(error, Refused):
         log.error("call failed", method=method, request_id=request_id, exc_info=error)
         error = InternalFault(request_id=request_id)
+    elif error.detail:
+        log.warning("call refused", method=method, request_id=request_id, fault=error.detail)
     _HANDLED.labels(method, error.code.name).inc()
     await context.abort_with_status(rpc_status.to_status(status_of(error, request_id)))
     raise AssertionError  # abort_with_status always raises; its stub does not say so

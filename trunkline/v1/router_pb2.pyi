@@ -1264,6 +1264,8 @@ class GetRouterStatusResponse(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     ID_HELD_BY_FIELD_NUMBER: _builtins.int
+    SECRETS_DIFFERING_FIELD_NUMBER: _builtins.int
+    SECRETS_MISSING_FIELD_NUMBER: _builtins.int
     router_id: _builtins.str
     """The router's id."""
     incarnation: _builtins.str
@@ -1312,6 +1314,14 @@ class GetRouterStatusResponse(_message.Message):
     def head(self) -> _revision_pb2.RevisionToken:
         """The head as last read from the database; absent when never."""
 
+    @_builtins.property
+    def secrets_differing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Settings whose secrets are not those that the catalog is written with; then nothing is served here."""
+
+    @_builtins.property
+    def secrets_missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Secrets that the catalog is written with and that are missing here, by kind and id; then this router is degraded."""
+
     def __init__(
         self,
         *,
@@ -1332,10 +1342,12 @@ class GetRouterStatusResponse(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         head: _revision_pb2.RevisionToken | None = ...,
         id_held_by: _builtins.str = ...,
+        secrets_differing: _abc.Iterable[_builtins.str] | None = ...,
+        secrets_missing: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "lease_left", b"lease_left", "snapshot_age", b"snapshot_age", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "id_held_by", b"id_held_by", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "id_held_by", b"id_held_by", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "secrets_differing", b"secrets_differing", "secrets_missing", b"secrets_missing", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

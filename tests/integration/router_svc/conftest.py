@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from tests.integration.router_svc.running import Client, Database, RunningRouter, running_router
+from tests.integration.router_svc.running import ADMIN_TOKEN, Client, Database, RunningRouter, running_router
 
 
 @pytest.fixture
@@ -29,3 +29,9 @@ async def database(migrated_dsn: str) -> AsyncIterator[Database]:
 async def client(router: RunningRouter) -> Client:
     """A caller that may have whole keys."""
     return router.client()
+
+
+@pytest.fixture
+async def reader(router: RunningRouter) -> Client:
+    """A caller that may read the catalog, and is told what is wrong with it."""
+    return router.client(ADMIN_TOKEN)

@@ -181,7 +181,7 @@ async def test_an_old_token_is_looked_up(migrated_dsn: str, database: Database) 
         assert (await refusal_of(client.pick("m", min_token=foreign))).reason is Reason.LOST_BRANCH
 
 
-async def test_a_row_that_cannot_be_read_harms_nobody_else(client: Client, database: Database) -> None:
+async def test_a_row_that_cannot_be_read_harms_nobody_else(client: Client, reader: Client, database: Database) -> None:
     """It is reported, its last good version serves on, and its repair ends the quarantine."""
     first = await database.channel("a", ["m"])
     second = await database.channel("b", ["m"], priority=9)
@@ -191,7 +191,7 @@ async def test_a_row_that_cannot_be_read_harms_nobody_else(client: Client, datab
     plan = await client.pick("m", min_token=await database.token())
     assert [candidate.channel_id for candidate in plan.candidates] == [second, third, first]
     assert plan.candidates[0].priority == 9
-    [row] = (await client.status()).quarantine
+    [row] = (await reader.status()).quarantine
     assert (row.kind, row.id) == ("channel", str(second))
     assert row.served_revision == plan.candidates[0].channel_revision < row.revision
     assert "secret" not in row.fault
@@ -215,7 +215,7 @@ async def test_a_bad_row_that_is_switched_off_or_deleted_goes(client: Client, da
     assert refusal.reason in (Reason.NO_CHANNEL, Reason.MODEL_UNKNOWN)
 
 
-async def test_a_key_sealed_for_another_row_is_not_used(client: Client, database: Database) -> None:
+async def test_a_key_sealed_for_another_row_is_not_used(client: Client, reader: Client, database: Database) -> None:
     """The next key or channel serves, and the status says which key is at fault."""
     first = await database.channel("a", ["m"], keys=("sk-good",), priority=9)
     second = await database.channel("b", ["m"])
@@ -228,7 +228,7 @@ async def test_a_key_sealed_for_another_row_is_not_used(client: Client, database
     for _ in range(10):
         plan = await client.pick("m", min_token=token)
         assert [candidate.key for candidate in plan.candidates] == ["sk-good", "sk-upstream"]
-    rows = (await client.status()).quarantine
+    rows = (await reader.status()).quarantine
     assert [(row.kind, row.id) for row in rows] == [("channel", str(first))]
     assert str(bad) in rows[0].fault
 

@@ -107,7 +107,7 @@ async def test_what_was_followed_is_what_is_there(migrated_dsn: str, database: D
     ],
 )
 async def test_a_shaping_that_cannot_be_read_puts_its_row_aside_alone(
-    client: Client, database: Database, column: str, value: str
+    client: Client, reader: Client, database: Database, column: str, value: str
 ) -> None:
     """Its last good version serves on, the others as ever, and the repair ends it."""
     bad = await database.channel("a", ["m"], priority=9)
@@ -120,7 +120,7 @@ async def test_a_shaping_that_cannot_be_read_puts_its_row_aside_alone(
         (bad, False),
         (good, True),
     )
-    [row] = (await client.status()).quarantine
+    [row] = (await reader.status()).quarantine
     assert (row.kind, row.id, row.served_revision) == ("channel", str(bad), held.channel_revision)
     assert column in row.fault
     assert "s3cret" not in row.fault
@@ -132,7 +132,7 @@ async def test_a_shaping_that_cannot_be_read_puts_its_row_aside_alone(
 
 @pytest.mark.parametrize("keys", [("sk-upstream",), ()], ids=["with keys", "without"])
 async def test_a_proxy_sealed_for_another_channel_takes_its_own_out(
-    client: Client, database: Database, keys: tuple[str, ...]
+    client: Client, reader: Client, database: Database, keys: tuple[str, ...]
 ) -> None:
     """Nothing goes around a proxy; the status says whose it is, and a proxy that opens brings the channel back."""
     first = await database.channel("a", ["m"], keys=keys, priority=9)
@@ -140,7 +140,7 @@ async def test_a_proxy_sealed_for_another_channel_takes_its_own_out(
     await reached_through(database, first, sealed_for=second)
     for _ in range(3):
         assert [candidate.channel_id for candidate in await candidates(client, database)] == [second]
-    [row] = (await client.status()).quarantine
+    [row] = (await reader.status()).quarantine
     assert (row.id, PASSWORD in row.fault) == (str(first), False)
     assert row.fault.startswith("proxy of channel")
     await reached_through(database, first)

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 
 from tests.harness.waiting import eventually_async
-from tests.integration.router_svc.running import Database, frozen, refusal_of, running_router
+from tests.integration.router_svc.running import ADMIN_TOKEN, Database, frozen, refusal_of, running_router
 from trunkline.errors import Cause, Reason
 from trunkline.v1 import router_pb2
 
@@ -67,3 +67,17 @@ async def test_a_key_that_this_router_cannot_open_is_never_an_off(
         [row] = (await running.client().status()).quarantine
         assert (row.kind, row.id) == ("channel", str(channel_id))
         assert isinstance(row, router_pb2.QuarantinedRow)
+
+
+async def test_what_is_wrong_with_a_row_is_told_to_those_who_may_read_it(
+    migrated_dsn: str, database: Database
+) -> None:
+    """Others learn which row, and a code."""
+    channel_id = await database.channel("a", ["m"])
+    await database.run("UPDATE channels SET header_overrides = '[7]' WHERE id = %s", channel_id)
+    async with running_router(migrated_dsn) as running:
+        await running.ready()
+        [told] = (await running.client(ADMIN_TOKEN).status()).quarantine
+        assert "header_overrides" in told.fault
+        [masked] = (await running.client().status()).quarantine
+        assert (masked.id, masked.fault) == (told.id, Cause.ROW_UNREADABLE)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn
 
 from router_svc.cache import Cache, Presence
-from router_svc.catalog import Loaded
+from router_svc.catalog import HeadRead, Loaded
 from router_svc.follower import Load, ReadHead, RenewLease, State
 from router_svc.lease import Identity, Renewed
 from router_svc.line import Line, LineDown
@@ -108,7 +108,7 @@ async def behind() -> AsyncIterator[tuple[Cache, asyncio.Task[bool]]]:
     """A cache whose head read found it behind, and a pick that waits for news of it."""
     held, read, later = cache(), snapshot(channel(1)), snapshot(channel(2), revision=2)
     held._install(Loaded("full", read, read.head, [], 1), 0.0)
-    held._lines[ReadHead] = ToldLine(later.head)
+    held._lines[ReadHead] = ToldLine(HeadRead(later.head, b"[]"))
     async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
         now = time.monotonic()
         waiting = tasks.create_task(held.news(now, now + 60.0))
