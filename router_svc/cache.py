@@ -266,7 +266,9 @@ class Cache:
     async def _renew(self, _action: Action) -> None:
         presence, snapshot = self.presence, self.snapshot
         granted = False
-        if presence is not None and snapshot is not None:
+        if self.secrets.differs:
+            await self._give_back()  # who answers nothing is to be asked nothing, and keeps its id from nobody
+        elif presence is not None and snapshot is not None:
             try:
                 began = time.monotonic()
                 renewed = await self._lines[RenewLease].run(
@@ -295,12 +297,15 @@ class Cache:
             self.holder = holder
             self.hindered.tell()
 
-    async def _leave(self) -> None:
-        """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""
+    async def _give_back(self) -> None:
         presence = self.presence
         with contextlib.suppress(LineDown):
             if presence is not None and self.follower.lease_left(time.monotonic()) > 0:
                 await self._lines[RenewLease].run(lambda connection: lease.leave(connection, presence.who))
+
+    async def _leave(self) -> None:
+        """Give the lease back, so that nobody waits for this router; without a database it runs out by itself."""
+        await self._give_back()
         for line in (*self._lines.values(), self._lookup_line):
             line.close()
 

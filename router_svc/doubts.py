@@ -80,7 +80,9 @@ def _doubts(snapshot: Snapshot, ask: Ask, refusal: Refused) -> Iterator[Quaranti
         groups = groups_of(snapshot, ask)
         yield from (row for row in unread if row.kind == "channel" and _may_serve(row, groups, ask.model))
     elif isinstance(refusal, ApiKeyUnknown):
-        yield from (row for row in unread if row.kind == "api_key" and row.hash in (b"", ask.key_hash, ask.old_key_hash))
+        yield from (
+            row for row in unread if row.kind == "api_key" and row.hash in (b"", ask.key_hash, ask.old_key_hash)
+        )
     elif isinstance(refusal, _OF_THE_API_KEY) and ask.key_hash is not None:
         api_key = caller_of(snapshot, ask)
         yield from (row for row in unread if row.kind == "api_key" and api_key and row.id == str(api_key.id))

@@ -224,9 +224,7 @@ class RouterService(router_pb2_grpc.RouterServiceServicer):
         groups: tuple[str, ...] = (request.group,)
         api_key = None
         if request.api_key:
-            ask = Ask(
-                "", self._asks.key_hash(request.api_key), old_key_hash=self._asks.old_key_hash(request.api_key)
-            )
+            ask = Ask("", self._asks.key_hash(request.api_key), old_key_hash=self._asks.old_key_hash(request.api_key))
             api_key = caller_of(snapshot, ask)
             if api_key is None:
                 unknown = ApiKeyUnknown(revision=snapshot.token.revision)

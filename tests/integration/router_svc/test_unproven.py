@@ -69,9 +69,7 @@ async def test_a_key_that_this_router_cannot_open_is_never_an_off(
         assert isinstance(row, router_pb2.QuarantinedRow)
 
 
-async def test_what_is_wrong_with_a_row_is_told_to_those_who_may_read_it(
-    migrated_dsn: str, database: Database
-) -> None:
+async def test_what_is_wrong_with_a_row_is_told_to_those_who_may_read_it(migrated_dsn: str, database: Database) -> None:
     """Others learn which row, and a code."""
     channel_id = await database.channel("a", ["m"])
     await database.run("UPDATE channels SET header_overrides = '[7]' WHERE id = %s", channel_id)

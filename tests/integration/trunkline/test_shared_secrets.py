@@ -97,7 +97,12 @@ async def test_a_router_with_foreign_secrets_answers_nothing_and_says_which(
                 return list((await client.status()).secrets_differing) == [setting]
 
             await eventually_async(told)
-            picks = [client.pick("m", api_key=api_key), client.pick("m"), client.pick("none"), client.pick("m", limit=0)]
+            picks = [
+                client.pick("m", api_key=api_key),
+                client.pick("m"),
+                client.pick("none"),
+                client.pick("m", limit=0),
+            ]
             picks.append(client.pick("m", api_key="sk-nobody"))
             for pick in picks:
                 refusal = await refusal_of(pick)
@@ -153,9 +158,7 @@ async def test_a_pepper_may_change_while_no_api_key_is_there(migrated_dsn: str) 
         assert (response.status_code, Cause.SECRETS_DIFFER in response.text) == (503, True)
 
 
-async def test_a_secret_is_forgotten_only_when_nothing_is_sealed_with_it(
-    migrated_dsn: str, database: Database
-) -> None:
+async def test_a_secret_is_forgotten_only_when_nothing_is_sealed_with_it(migrated_dsn: str, database: Database) -> None:
     """And never the last of its kind."""
     async with admin_of(migrated_dsn, TRUNKLINE_ENCRYPTION_KEYS=f"{K2},{ENCRYPTION_KEYS}"):
         channel_id = await database.channel("a", ["m"])
@@ -296,3 +299,18 @@ async def test_a_router_that_lacks_a_new_secret_serves_the_rest_degraded(migrate
                 async with httpx2.AsyncClient() as http:
                     text = (await http.get(f"http://{running.router.http_address}/metrics")).text
                 assert "trunkline_router_keys_in_doubt 1.0" in text
+
+
+async def test_a_router_that_differs_has_no_lease(migrated_dsn: str, database: Database) -> None:
+    """Nobody is told of it, and the next router of its id need not wait for a lease to end."""
+    async with admin_of(migrated_dsn) as admin:
+        await created(admin, "m")
+        async with running_router(migrated_dsn) as running:
+            await running.ready()
+            pepper = "UPDATE shared_secrets SET fingerprint = {} WHERE kind = 'pepper'"
+            await database.run(pepper.format("sha256(fingerprint)"))
+
+            async def gone() -> bool:
+                return await database.run("SELECT id FROM routers") == []
+
+            await eventually_async(gone)
