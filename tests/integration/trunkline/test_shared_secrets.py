@@ -10,7 +10,7 @@ import asyncio
 import base64
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import grpc
@@ -256,8 +256,8 @@ async def test_secrets_rotate_in_any_order_without_a_false_no(migrated_dsn: str,
             await fleet.start(place, OLD)
         assert fleet.admin is not None
         flow = Flow(fleet, {"before": await created(fleet.admin, "before")})
-        flowing = asyncio.create_task(flow.run({}))
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            flowing = tasks.create_task(flow.run({}))
             for step, place in enumerate(order):
                 await fleet.start(place, BOTH)
                 model = f"after{step}"
@@ -266,10 +266,7 @@ async def test_secrets_rotate_in_any_order_without_a_false_no(migrated_dsn: str,
                 await eventually_async(lambda said=said: flow.plans + flow.put_off > said + 6)
             said = flow.plans
             await eventually_async(lambda: flow.plans > said + 8)
-        finally:
             flowing.cancel()
-            with suppress(asyncio.CancelledError):
-                await flowing
         assert flow.flat == []
         for running in fleet.routers.values():
             for model, api_key in flow.api_keys.items():
