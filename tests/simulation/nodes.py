@@ -38,7 +38,7 @@ from tests.simulation.laws import Answer, Witness
 from tests.simulation.session import Path, Server, Session, Weather, line_like
 from tests.simulation.streams import Channel, Wires
 from tests.simulation.virtual import Universe, here, spawned
-from trunkline.errors import DatabaseUnavailable
+from trunkline.errors import Cause, DatabaseUnavailable
 from trunkline.rpc import Dialled
 from trunkline.secret import Secret
 
@@ -231,8 +231,8 @@ class _Follows:
         try:
             async with asyncio.timeout(2.0):
                 return await self._path.trip(work)
-        except (psycopg.Error, TimeoutError) as error:
-            raise DatabaseUnavailable(cause=str(error)) from None
+        except (psycopg.Error, TimeoutError):
+            raise DatabaseUnavailable(cause=Cause.DATABASE_UNREACHABLE) from None
 
     def _head_and_leases(self, now: float) -> Sight:
         database = self._path.database

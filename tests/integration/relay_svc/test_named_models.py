@@ -10,7 +10,7 @@ import pytest
 from tests.integration.relay_svc.conftest import CHAT, Bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
-from trunkline.errors import ModelNotAllowed, Unverified
+from trunkline.errors import Cause, ModelNotAllowed, Unverified
 
 USER: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
@@ -160,7 +160,7 @@ async def test_names_that_do_not_go_up_hinder_no_translation(bench: Bench) -> No
 async def test_what_cannot_be_proven_of_a_named_model_is_said_so(bench: Bench) -> None:
     """Neither a no nor a yes."""
     upstream = await planned(bench)
-    bench.router.refuses["also"] = Unverified(cause="test", revision=7)
+    bench.router.refuses["also"] = Unverified(cause=Cause.HEAD_MOVING, revision=7)
     status, said = await post(bench, CHAT, {"model": "m", "messages": USER, "models": ["also"]})
     assert (status, said["reason"]) == (503, "UNVERIFIED")
     assert not upstream.calls

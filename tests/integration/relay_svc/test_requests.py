@@ -22,6 +22,7 @@ from trunkline import descriptors
 from trunkline.errors import (
     AddressNotAllowed,
     ApiKeyDisabled,
+    Cause,
     ModelNotAllowed,
     ModelNotInGroup,
     NoChannel,
@@ -250,7 +251,7 @@ REFUSALS = [
     (AddressNotAllowed(api_key_id=1, address="a", revision=7), openai.PermissionDeniedError, "address_not_allowed"),
     (ModelNotInGroup(model="m", group="default", revision=7), openai.NotFoundError, "model_not_found"),
     (NoChannel(model="m", group="default", revision=7, considered=2), openai.InternalServerError, "no_channel"),
-    (Unverified(cause="the database does not answer"), openai.InternalServerError, "unverified"),
+    (Unverified(cause=Cause.DATABASE_SLOW), openai.InternalServerError, "unverified"),
 ]
 
 

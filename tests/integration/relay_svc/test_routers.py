@@ -18,7 +18,7 @@ from tests.harness.waiting import eventually_async, turns
 from tests.integration.relay_svc.conftest import CHAT, running_relay
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
-from trunkline.errors import NoChannel, NotReady, Unverified
+from trunkline.errors import Cause, NoChannel, NotReady, Unverified
 from trunkline.rpc import refusal_of
 from trunkline.secret import Secret
 from trunkline.v1 import router_pb2 as pb
@@ -175,7 +175,9 @@ async def test_the_log_has_the_words_of_a_refusal_that_no_client_is_shown(capfd:
     assert answer.headers["x-request-id"] in line
 
 
-@pytest.mark.parametrize("refused", [Unverified(cause="no database"), NotReady()], ids=["unverified", "not ready"])
+@pytest.mark.parametrize(
+    "refused", [Unverified(cause=Cause.DATABASE_UNREACHABLE), NotReady()], ids=["unverified", "not ready"]
+)
 async def test_what_one_router_cannot_say_is_asked_of_one_other(refused: Unverified | NotReady) -> None:
     """And only when that one cannot either is the client told to come again."""
     one = Router("a", plans={"m": PLAN}, refuses={"m": refused, "n": refused})
@@ -379,7 +381,7 @@ class Senseless(Router):
         """Decide one pick."""
         if pick.model != "senseless":
             return super().decide(pick)
-        result = pb.PickChannelsResponse.Result(refusal=refusal_of(Unverified(cause="no database")))
+        result = pb.PickChannelsResponse.Result(refusal=refusal_of(Unverified(cause=Cause.DATABASE_UNREACHABLE)))
         result.refusal.retry_delay.seconds = 10**15
         return result
 

@@ -24,7 +24,7 @@ from tests.integration.relay_svc.upstreams import (
     event,
     streams,
 )
-from trunkline.errors import ApiKeyDisabled, Unverified
+from trunkline.errors import ApiKeyDisabled, Cause, Unverified
 from trunkline.v1 import router_pb2 as pb
 
 BODY = b'{"model":"m","messages":[],"stream":true}'
@@ -361,7 +361,7 @@ async def test_a_stream_ends_when_its_api_key_is_switched_off() -> None:
             chunks = answer.aiter_raw()
             assert await anext(chunks) == event("a")
             asked = len(bench.router.picks)
-            bench.router.refuses["m"] = Unverified(cause="x")
+            bench.router.refuses["m"] = Unverified(cause=Cause.HEAD_MOVING)
             await eventually_async(lambda: len(bench.router.picks) >= asked + 3)  # it was checked, and goes on
             bench.router.refuses["m"] = ApiKeyDisabled(api_key_id=5, revision=9)
             rest = b""

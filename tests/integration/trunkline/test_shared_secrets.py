@@ -231,6 +231,11 @@ class Flow:
                     await self._pick(clients[id(running)], model, api_key)
             await asyncio.sleep(0)
 
+    async def goes_on(self, picks: int) -> None:
+        """Wait until so many more picks were answered."""
+        enough = self.plans + self.put_off + picks
+        await eventually_async(lambda: self.plans + self.put_off > enough)
+
     async def _pick(self, client: Client, model: str, api_key: str) -> None:
         try:
             plan = await client.pick(model, api_key=api_key, limit=0.2)
@@ -262,8 +267,7 @@ async def test_secrets_rotate_in_any_order_without_a_false_no(migrated_dsn: str,
                 await fleet.start(place, BOTH)
                 model = f"after{step}"
                 flow.api_keys[model] = await created(fleet.admin, model)
-                said = flow.plans + flow.put_off
-                await eventually_async(lambda said=said: flow.plans + flow.put_off > said + 6)
+                await flow.goes_on(6)
             said = flow.plans
             await eventually_async(lambda: flow.plans > said + 8)
             flowing.cancel()
@@ -284,9 +288,9 @@ async def test_a_router_that_lacks_a_new_secret_serves_the_rest_degraded(migrate
             async with admin_of(migrated_dsn, **BOTH) as second:
                 after = await created(second, "after")
                 client = running.client()
-                unknown = await refusal_of(client.pick("before", api_key=after, limit=0.3))
+                unknown = await refusal_of(client.pick("before", api_key=after))
                 assert (unknown.reason, unknown.metadata["cause"]) == (Reason.UNVERIFIED, Cause.SECRET_MISSING)
-                sealed = await refusal_of(client.pick("after", api_key=before, limit=0.3))
+                sealed = await refusal_of(client.pick("after", api_key=before))
                 assert (sealed.reason, sealed.metadata["cause"]) == (Reason.UNVERIFIED, Cause.KEY_NOT_OPENED)
                 plan = await client.pick("before", api_key=before)
                 assert (len(plan.candidates), plan.degraded) == (1, True)

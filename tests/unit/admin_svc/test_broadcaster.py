@@ -14,7 +14,7 @@ from admin_svc.fanout import Report
 from admin_svc.link import BrokenStreamError, Link
 from admin_svc.records import RouterLease, Sight, Token
 from tests.harness.waiting import eventually_async, turns
-from trunkline.errors import DatabaseUnavailable
+from trunkline.errors import Cause, DatabaseUnavailable
 from trunkline.v1 import router_pb2
 
 
@@ -55,7 +55,7 @@ class Database:
         """Read them as they are now; the answer comes when it may."""
         self.begun += 1
         if self.gone:
-            raise DatabaseUnavailable(cause="it is gone")
+            raise DatabaseUnavailable(cause=Cause.DATABASE_UNREACHABLE)
         sight = Sight(self.head, [lease(*router) for router in self.routers.items()], 100.0, "1")
         await self.open.wait()
         return sight
