@@ -17,7 +17,8 @@ from tests.harness.waiting import eventually_async
 from tests.integration.relay_svc.conftest import CHAT, Bench, open_bench
 from tests.integration.relay_svc.routers import API_KEY, candidate
 from tests.integration.relay_svc.upstreams import answers, error
-from trunkline.errors import Cause, ModelUnknown, Unverified
+from trunkline import errors
+from trunkline.errors import ModelUnknown, Unverified
 from trunkline.v1 import router_pb2 as pb
 
 USER: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
@@ -125,7 +126,7 @@ async def test_all_reasons_are_told_and_the_most_useful_decides(bench: Bench) ->
 async def test_what_cannot_be_proven_is_not_called_a_no(bench: Bench) -> None:
     """The router's own refusal is the client's, whatever was passed over before."""
     bench.router.plans["m"] = unaskable(CAUSES["NotOffered"], 5)
-    bench.router.after_seen["m"] = Unverified(cause=Cause.HEAD_MOVING, revision=8)
+    bench.router.after_seen["m"] = Unverified(cause=errors.Cause.HEAD_MOVING, revision=8)
     answer = await ask(bench, CAUSES["NotOffered"])
     assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "UNVERIFIED")
     assert answer.json()["error"]["revision"] == 8
@@ -194,7 +195,7 @@ async def test_no_more_than_so_many_attempts_are_made_however_long_a_plan_is(ben
 
 async def test_when_all_failed_and_there_are_no_more_the_error_is_the_last_upstreams(bench: Bench) -> None:
     """Whatever the router says of more: what an upstream said is worth more to the client."""
-    for said in (ModelUnknown(model="m", revision=9), Unverified(cause=Cause.HEAD_MOVING, revision=9)):
+    for said in (ModelUnknown(model="m", revision=9), Unverified(cause=errors.Cause.HEAD_MOVING, revision=9)):
         bench.router.after_seen["m"] = said
         await bench.plan(error(500))
         answer = await bench.chat()

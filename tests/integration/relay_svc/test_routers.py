@@ -176,7 +176,7 @@ async def test_the_log_has_the_words_of_a_refusal_that_no_client_is_shown(capfd:
 
 
 @pytest.mark.parametrize(
-    "refused", [Unverified(cause=Cause.DATABASE_UNREACHABLE), NotReady()], ids=["unverified", "not ready"]
+    "refused", [Unverified(cause=Cause.DATABASE_SLOW), NotReady()], ids=["unverified", "not ready"]
 )
 async def test_what_one_router_cannot_say_is_asked_of_one_other(refused: Unverified | NotReady) -> None:
     """And only when that one cannot either is the client told to come again."""
