@@ -71,7 +71,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         operations(health, settings.shared_metrics),
         settings.listen,
         drain_timeout=settings.drain_timeout,
-        http=RelayConnection.direct(relay, settings.client_bounds, settings.operations_paths),
+        http=RelayConnection.direct(relay, settings.client_bounds, settings.operations_paths, _cors(settings)),
         **settings.clients_https(),
     )
     own = _own_operations(settings, health)
@@ -146,6 +146,10 @@ def _run_ids(settings: Settings) -> RunIds | None:
     return RunIds(secrets) if secrets else None
 
 
+def _cors(settings: Settings) -> Cors | None:
+    return Cors(settings.cors_origins) if settings.cors_origins else None
+
+
 def _admission(settings: Settings, routers: RouterClient) -> Admission:
     return Admission(
         routers,
@@ -185,7 +189,7 @@ def _relay(
         Door(
             settings.trusted_networks,
             settings.max_in_flight,
-            Cors(settings.cors_origins) if settings.cors_origins else None,
+            _cors(settings),
         ),
     )
 

@@ -6,6 +6,8 @@ own format, any other body by a connection that breaks off before its framing is
 silence.
 """
 
+from typing import Final
+
 from relay_svc import metrics, record
 from relay_svc.answers import Ending, Passing
 from relay_svc.beginning import Begun
@@ -21,6 +23,9 @@ from relay_svc.plan import Result
 from relay_svc.record import Record
 from relay_svc.translations import Chain, Stream
 from relay_svc.upstream import ReadTimeout, UpstreamFailure
+
+_UNBUFFERED: Final = (b"x-accel-buffering", b"no")
+"""nginx holds events back until its buffer is full, unless it is told; it keeps the header to itself."""
 
 
 class Forward:
@@ -91,6 +96,8 @@ class Forward:
             headers = [(b"content-type", out.content_type)]
         elif self.events:  # it may have to end otherwise than the upstream promised
             headers = [pair for pair in headers if pair[0] != b"content-length"]
+        if self.events:
+            headers.append(_UNBUFFERED)
         headers += self._record.headers(overhead)
         if out.losses:
             headers.append((b"x-trunkline-lost", out.losses.header()))

@@ -53,6 +53,7 @@ _SENT_UP_NAMES: Final = frozenset(
         b"user-agent",
         b"x-app",
         b"originator",
+        b"x-codex-beta-features",
         # So that an upstream does it once, and both sides find it again.
         b"idempotency-key",
         b"x-client-request-id",

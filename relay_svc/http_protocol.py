@@ -12,9 +12,12 @@ from typing import Any, ClassVar, Final, Self
 
 from relay_svc.client_request import Headers, parts_of
 from relay_svc.connection_refusals import words
+from relay_svc.cors import Cors
 from relay_svc.exchange import Exchange
+from relay_svc.headers import first
 from trunkline.http_bounds import HttpBounds
 from trunkline.http_connection import BoundedConnection
+from trunkline.http_faults import HttpFault
 
 Serve = Callable[[Exchange], Awaitable[None]]
 
@@ -28,6 +31,8 @@ class RelayConnection(BoundedConnection):
 
     serve: Serve
     asgi_paths: ClassVar[frozenset[str]] = frozenset()
+    cors: ClassVar[Cors | None] = None
+    """What pages of other origins are told; None when they may not ask."""
 
     stall_limit: float
     """Longest wait, in seconds, for the client to take what is sent."""
@@ -35,10 +40,13 @@ class RelayConnection(BoundedConnection):
     """The headers of every response, and how they were written."""
 
     @classmethod
-    def direct(cls, serve: Serve, bounds: HttpBounds, asgi_paths: frozenset[str]) -> type[Self]:
+    def direct(
+        cls, serve: Serve, bounds: HttpBounds, asgi_paths: frozenset[str], cors: Cors | None = None
+    ) -> type[Self]:
         """Makes the class of a server that gives requests to `serve`, except those for these paths."""
         made = cls.bounded(bounds, words)
         made.serve, made.asgi_paths, made.stall_limit = staticmethod(serve), asgi_paths, bounds.stall_limit
+        made.cors = cors
         return made
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,6 +130,14 @@ class RelayConnection(BoundedConnection):
         """Leaves the time of a body to the exchange, which knows since when anybody has asked for it."""
         if not isinstance(self.cycle, Exchange):
             super().await_body()
+
+    def last_words(self, fault: HttpFault) -> bytes:
+        """The whole response to a fault; a page that may ask can read it, as far as its origin has come."""
+        response = super().last_words(fault)
+        if self.cors is None:
+            return response
+        status, end, rest = response.partition(b"\r\n")
+        return status + end + self.cors.lines(first(self.headers or (), b"origin")) + rest
 
     def standing_lines(self) -> bytes:
         """Give the header lines that every response carries, each with its end."""

@@ -115,7 +115,7 @@ class Parting(KeptAlive):
         last = self.pipeline[0][0] if self.pipeline else self._serving
         if not behind:  # the body of the request being served; never a second response to it, nor one within it
             if not self.cycle.response_started:
-                self.transport.write(self.words(fault, self.url))
+                self.transport.write(self.last_words(fault))
             self.transport.close()
         elif last is None or last.response_complete:
             self._part(fault)
@@ -128,9 +128,13 @@ class Parting(KeptAlive):
         if times := self.sparing.count(fault.code, time.monotonic()):
             log.warning("HTTP connections refused", fault=fault.code, times=times, last_peer=self.peer)
 
+    def last_words(self, fault: HttpFault) -> bytes:
+        """The whole response to a fault."""
+        return self.words(fault, self.url)
+
     def _part(self, fault: HttpFault) -> None:
         """Says the last words, and throws away what still comes for a while: closing at once would take the words back."""
-        self.transport.write(self.words(fault, self.url))
+        self.transport.write(self.last_words(fault))
         if not self.transport.can_write_eof():  # TLS
             self.transport.close()
             return

@@ -116,7 +116,7 @@ CREDENTIALS = (
 OWN = """
     accept accept-language content-type user-agent idempotency-key traceparent tracestate openai-beta anthropic-version
     anthropic-beta anthropic-dangerous-direct-browser-access x-stainless-lang x-stainless-retry-count x-goog-api-client x-app
-    x-client-request-id originator
+    x-client-request-id originator x-codex-beta-features
 """
 
 
