@@ -20,7 +20,7 @@ from relay_svc.settings import Settings as RelaySettings
 from router_svc import service as router
 from router_svc.settings import Settings as RouterSettings
 from trunkline import errors
-from trunkline.errors import Reason, Refused
+from trunkline.errors import Cause, Reason, Refused
 from trunkline.providers import PROVIDERS
 from trunkline.settings import Declared, declared
 from trunkline.v1 import admin_pb2, router_pb2
@@ -38,6 +38,7 @@ def pages() -> dict[Path, str]:
         "admin": methods(admin_pb2.DESCRIPTOR.services_by_name["AdminService"], admin.SCOPES),
         "providers": providers(),
         "refusals": refusals(),
+        "causes": causes(),
     }
     for name, text in parts.items():
         protocol = replaced(protocol, name, text)
@@ -99,6 +100,27 @@ def providers() -> str:
         address = f"`{provider.base_url}`" if provider.base_url else "–"
         rows.append((f"`{provider.name}`", f"`{provider.dialect}`", address, "; ".join(options)))
     return table(["provider", "wire format", "default `base_url`", "`provider_options`"], rows)
+
+
+CAUSES: Mapping[Cause, str] = {
+    Cause.DATABASE_UNREACHABLE: "no session with the database could be opened, or it was cut",
+    Cause.DATABASE_SLOW: "the database did not answer in time",
+    Cause.DATABASE_READ_ONLY: "the database takes no changes: a standby, or out of space",
+    Cause.DATABASE_CONFLICT: "transactions got in each other's way, again and again",
+    Cause.DATABASE_FAULT: "the database's schema is not what this service needs",
+    Cause.STARTING: "the admin waits for its database, or brings its schema up to date",
+    Cause.HEAD_MOVING: "the catalog was read, and was at another state by then",
+    Cause.ROW_UNREADABLE: "a row that cannot be read may be the one asked for",
+    Cause.KEY_NOT_OPENED: "a channel's key or proxy cannot be opened here, and others may be able to",
+    Cause.TOO_MANY_WAITING: "more picks or calls wait than may",
+    Cause.SECRETS_DIFFER: "the service's secrets are not those that the catalog is written with",
+    Cause.SECRET_MISSING: "a pepper that the catalog is written with is missing here",
+}
+
+
+def causes() -> str:
+    """Every cause that a refusal names."""
+    return table(["cause", "what is so"], [(f"`{cause}`", CAUSES[cause]) for cause in Cause])
 
 
 def refusals() -> str:
