@@ -90,7 +90,7 @@ class Heard:
 async def ask_router(heard: Heard, client: Client) -> None:
     """Every call of a router that answers by the database."""
     pick = router_pb2.Pick(model="none", group="default")
-    end = {"metadata": client.metadata, "timeout": 2.0}
+    end: dict[str, Any] = {"metadata": client.metadata, "timeout": 2.0}
     await heard.call("PickChannel", client.pick("none", limit=0.4))
     await heard.call("PickChannel", client.pick("m", api_key="sk-nobody", limit=0.4))
     await heard.call("ExplainPick", client.stub.ExplainPick(router_pb2.ExplainPickRequest(pick=pick), **end))
