@@ -4,7 +4,8 @@ The law: what is logged is named values, never a message object, a header map or
 operators of this family of gateways look for: `[Distributor]`, `[CacheRetry]`, `[CacheFallback]`, `[Async]`.
 
 Lines that come with every request go through `tell`: the same lines, but encoded in one step and written once a turn of the
-event loop (5 µs a line where structlog takes 50). A process killed by SIGKILL loses at most that turn's.
+event loop (5 µs a line where structlog takes 50). A process killed by SIGKILL loses at most that turn's. No line, whoever
+writes it, raises or waits: `log_output` keeps, and past its bound counts, what standard error does not take.
 """
 
 import asyncio
@@ -15,11 +16,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TextIO, cast
 
 import msgspec
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+
+from trunkline.log_output import LogOutput, standard_error
 
 DISTRIBUTOR: Final = "[Distributor]"
 CACHE_RETRY: Final = "[CacheRetry]"
@@ -34,7 +37,8 @@ Logger = structlog.stdlib.BoundLogger
 
 def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") -> None:
     """Send this process's logs, its libraries' included, to standard error."""
-    _lines.service, _lines.direct, _lines.least = service, form == "json", _LEVELS[level]
+    output = standard_error()
+    _lines.service, _lines.direct, _lines.least, _lines.output = service, form == "json", _LEVELS[level], output
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -44,7 +48,7 @@ def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") 
         if form == "json"
         # The library's own way shows what each frame held, keys among it.
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr is not None and sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
     last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _named(service)]
@@ -53,10 +57,10 @@ def configure(service: str, level: LogLevel = "info", form: LogFormat = "json") 
     structlog.configure(
         processors=[*shared, *last, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -126,6 +130,7 @@ class _Lines:
     direct: bool = False
     """Whether they are written here and not by structlog."""
     least: int = logging.INFO
+    output: LogOutput | None = None
     _waiting: list[bytes] = field(default_factory=list)
     _second: int = 0
     _prefix: str = ""
@@ -147,8 +152,14 @@ class _Lines:
         if self._waiting:
             lines, self._waiting = self._waiting, []
             lines.append(b"")
-            sys.stderr.write(b"\n".join(lines).decode())
-            sys.stderr.flush()
+            if self.output is not None:
+                self.output.write_bytes(b"\n".join(lines))
+
+    def finish(self) -> None:
+        """Write what is left, within bounds, at the end of the process."""
+        self.write()
+        if self.output is not None:
+            self.output.finish()
 
     def _time(self, now: float) -> str:
         second = int(now)
@@ -159,7 +170,7 @@ class _Lines:
 
 
 _lines: Final = _Lines()
-atexit.register(_lines.write)
+atexit.register(_lines.finish)
 
 
 def exposition(shared: Path | None = None) -> tuple[bytes, str]:
