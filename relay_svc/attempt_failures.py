@@ -40,6 +40,6 @@ def made_up(failure: Failure, tried: int) -> HttpRefusal:
         Kind.READ_TIMEOUT: errors.upstream_timeout,
         Kind.STALLED: errors.upstream_timeout,
         Kind.ANSWERED: errors.upstream_redirects,  # with nothing that a client could use
-        Kind.BROKEN_ANSWER: errors.upstream_broken,
+        Kind.BROKEN_ANSWER: lambda: errors.upstream_broken(failure.how),
     }
     return made[failure.kind]() if failure.kind in made else errors.upstream_unreachable(tried)

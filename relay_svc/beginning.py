@@ -108,7 +108,8 @@ class Beginning:
     def _told(self) -> Refused | None:
         watch = self._watch
         if isinstance(watch, translations.Written) and (failure := watch.failure) is not None:
-            return refused(failure)
+            # A break is one whoever found it: what cannot be read on is no answer of the upstream's.
+            return Refused(Failure(Kind.BROKEN_ANSWER, how=failure.how)) if failure.how else refused(failure)
         return None
 
     async def _opened(self, patience: float) -> Begun | Refused:

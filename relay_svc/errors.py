@@ -260,9 +260,10 @@ def upstream_unreachable(tried: int = 1) -> HttpRefusal:
     return HttpRefusal(502, "UPSTREAM_UNREACHABLE", f"no upstream could be reached ({tried} tried)")
 
 
-def upstream_broken() -> HttpRefusal:
-    """The last candidate's connection broke, or spoke no HTTP."""
-    return HttpRefusal(502, "UPSTREAM_BROKEN", "the upstream broke off before it answered")
+def upstream_broken(how: str = "") -> HttpRefusal:
+    """The last candidate's connection broke, or spoke no HTTP; `how` is what its answer did where that is known."""
+    message = f"the upstream's answer {how}" if how else "the upstream broke off before it answered"
+    return HttpRefusal(502, "UPSTREAM_BROKEN", message)
 
 
 def stream_broken(sent: int, channel_id: int, how: str) -> HttpRefusal:

@@ -61,6 +61,8 @@ class Failure:
     code: str = ""
     type: str = ""
     retry_after: float | None = None
+    how: str = ""
+    """What a broken answer did, as a verb and its phrase, where more is known than that it broke."""
 
 
 class Verdict(StrEnum):

@@ -31,9 +31,10 @@ def usage_members(usage: Usage) -> dict[str, int]:
     }
 
 
-def error_members(failure: Failed) -> dict[str, Any]:
+def error_members(failure: Failed, request_id: str) -> dict[str, Any]:
     """Write a failure."""
-    return {"error": {"message": failure.message, "type": "upstream_error", "param": None, "code": failure.code}}
+    error = {"message": failure.message, "type": "upstream_error", "param": None, "code": failure.code}
+    return {"error": {**error, "request_id": request_id}}
 
 
 def completion(stamp: Stamp, text: str, reasoning: str = "", usage: Usage | None = None, **more: Any) -> bytes:
@@ -84,7 +85,7 @@ class ChunkWriter:
                 return last + (self._tokens(usage) if self._include_usage else b"") + END
             case Failed():
                 self.ended, self.failure = True, step
-                return b"data: " + msgspec.json.encode(error_members(step)) + b"\n\n"
+                return b"data: " + msgspec.json.encode(error_members(step, self._stamp.id)) + b"\n\n"
 
     def _delta(self, delta: dict[str, str], finish: str | None = None) -> bytes:
         first = {} if self._begun else {"role": "assistant"}
@@ -134,6 +135,6 @@ class Collector:
     def answer(self) -> bytes:
         """Write the whole answer, or what went wrong; only after it ended."""
         if isinstance(self.outcome, Failed):
-            return msgspec.json.encode(error_members(self.outcome))
+            return msgspec.json.encode(error_members(self.outcome, self._stamp.id))
         usage = self.outcome.usage if self.outcome else None
         return completion(self._stamp, "".join(self._parts), "".join(self._thoughts), usage)

@@ -25,7 +25,7 @@ from tests.harness.waiting import eventually_async
 from tests.integration.relay_svc.conftest import Bench, open_bench
 from tests.integration.relay_svc.routers import API_KEY
 from tests.integration.relay_svc.test_formats import BODIES, plan, speaks, spoken
-from tests.integration.relay_svc.upstreams import LAST_CHUNK, SSE_HEAD, Call, Script
+from tests.integration.relay_svc.upstreams import LAST_CHUNK, SSE_HEAD, Call, Script, response
 from tests.unit.relay_svc.dialects.samples import STREAMS
 from trunkline.v1 import router_pb2 as pb
 
@@ -70,6 +70,7 @@ async def unfinished(call: Call, seen: asyncio.Event) -> None:
 BREAKS: dict[Break, tuple[str, int]] = {reset: BROKEN, silence: SILENT, nonsense: BROKEN, unfinished: BROKEN}
 every_break = pytest.mark.parametrize("breaks", BREAKS, ids=lambda breaks: breaks.__name__)
 every_upstream = pytest.mark.parametrize("upstream", Dialect)
+TRANSLATED = [(path, upstream) for path in BODIES for upstream in Dialect if upstream is not spoken(path)]
 every_path = pytest.mark.parametrize("path", BODIES, ids=spoken)
 
 
@@ -151,6 +152,34 @@ async def test_a_broken_stream_says_where_and_why_and_of_which_request(
     assert sent in (place, place - 2)  # before it a blank line, where an event may be open
     assert sent > 0
     await eventually_async(lambda: [outcome.result for outcome in chosen.outcomes] == [result])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("path", "upstream"), TRANSLATED)
+async def test_an_answer_that_cannot_be_read_at_all_is_a_refusal_as_any_other(
+    bench: Bench, path: str, upstream: Dialect, *, stream: bool
+) -> None:
+    """Its reason and request id in the client's words, and the same to the router, whoever found the break."""
+    body = b"data: {nonsense\n\n" if stream else b"{nonsense"
+    head = response(200, body, "text/event-stream" if stream else "application/json")
+    asked: Any = BODIES[path]
+    if "stream" in asked:
+        asked = {**asked, "stream": stream}
+    target = path if stream else path.replace(":streamGenerateContent?alt=sse", ":generateContent")
+
+    async def script(call: Call) -> None:
+        await call.send(head)
+
+    await plan(bench, upstream, script)
+    async with bench.relay.http() as http:
+        answer = await http.post(target, json=asked, headers={"x-request-id": REQUEST_ID})
+    assert answer.status_code == 502
+    said = answer.json()
+    info = said["error"]["details"][0] if spoken(path) is Dialect.GEMINI else said["error"]
+    assert info["reason"] == "UPSTREAM_BROKEN"
+    assert said["error"]["message"] == "the upstream's answer is not valid JSON in UTF-8"
+    assert REQUEST_ID in answer.text
+    await eventually_async(lambda: [outcome.result for outcome in bench.outcomes] == [pb.OUTCOME_RESULT_BROKEN_ANSWER])
 
 
 async def by_chat(url: str) -> AsyncIterator[Any]:
