@@ -118,5 +118,5 @@ async def attack(port: int, count: int, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(_GIVES_WAY)
+    os.setpriority(os.PRIO_PROCESS, 0, _GIVES_WAY)
     asyncio.run(attack(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

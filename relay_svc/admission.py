@@ -12,10 +12,13 @@ from relay_svc.body_budget import BodyBudget, Share
 from relay_svc.client_request import ClientRequest
 from relay_svc.known_keys import KnownKeys
 from relay_svc.plan import Routers
+from trunkline.guess_brake import network_of
 from trunkline.secret import Secret
 
-_MOST_ASKED: Final = 64
+_MOST_ASKED: Final = 16
 """Unknown keys that routers are asked about at a time."""
+_OF_ONE_PEER: Final = 2
+"""Of them, those that one address may have under way: its others wait behind these, and nobody else's do."""
 
 
 class Admission:
@@ -36,6 +39,7 @@ class Admission:
         """Bytes that are read of anybody's body."""
         self._body_timeout, self._pick_timeout = body_timeout, pick_timeout
         self._asking = asyncio.Semaphore(_MOST_ASKED)
+        self._peers: dict[str, _Turn] = {}
 
     async def admit(
         self, request: ClientRequest, api_key: Secret, address: str, limit: int, held: int | None = None
@@ -63,7 +67,28 @@ class Admission:
 
     async def _ask(self, api_key: Secret, address: str) -> None:
         deadline = asyncio.get_running_loop().time() + self._pick_timeout
-        async with self._asking:
-            if not self._known.knows(api_key):  # another request of the same key may have asked meanwhile
-                await self._routers.models(api_key, address, deadline)
-                self._known.note(api_key)
+        network = network_of(address)
+        peer = self._peers.setdefault(network, _Turn())
+        peer.waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline) as limit, peer.room, self._asking:
+                limit.reschedule(None)  # from here on a router's answer is waited for, which has the same limit
+                if not self._known.knows(api_key):  # another request of the same key may have asked meanwhile
+                    await self._routers.models(api_key, address, deadline)
+                    self._known.note(api_key)
+        except TimeoutError:
+            raise errors.overloaded("unknown keys are being asked about") from None
+        finally:
+            peer.waiting -= 1
+            if not peer.waiting:
+                del self._peers[network]
+
+
+class _Turn:
+    """The line of one network."""
+
+    __slots__ = ("room", "waiting")
+
+    def __init__(self) -> None:
+        self.room = asyncio.Semaphore(_OF_ONE_PEER)
+        self.waiting = 0

@@ -32,7 +32,7 @@ class GuessBrake:
 
     def wrong(self, peer: str, now: float) -> float:
         """Counts a wrong token; 0.0 when it is to be answered as such, else the seconds until one is again."""
-        network = _network(peer)
+        network = network_of(peer)
         level, since = self._levels.pop(network, (0.0, now))
         level = max(0.0, level - (now - since) * self._rate)
         braked = level + 1 > self._most
@@ -43,7 +43,7 @@ class GuessBrake:
         return (level + 1 - self._most) / self._rate if braked else 0.0
 
 
-def _network(peer: str) -> str:
+def network_of(peer: str) -> str:
     """The part of an address that one host cannot choose freely: all of IPv4, the first 64 bits of IPv6."""
     try:
         address = ip_address(peer.partition("%")[0])

@@ -19,6 +19,8 @@ SIZE = 30 << 20
 OFFERED = 8 << 20
 """Bytes that a hostile client sends at most: all that the relay does not keep out it would hold."""
 CLIENTS = 40
+OF_ONE_PEER = 2
+"""Made-up keys of one address that routers are asked about at a time."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -75,6 +77,7 @@ async def test_bodies_with_made_up_keys_hold_next_to_nothing_while_no_router_kno
             await eventually_async(lambda: _all_asked(bench))
             assert (await bench.chat()).status_code == 200
             assert held() - before < 64 << 20
+            assert bench.router.listings == OF_ONE_PEER
             for each in pouring:
                 each.cancel()
         for _, writer in clients:
@@ -82,7 +85,7 @@ async def test_bodies_with_made_up_keys_hold_next_to_nothing_while_no_router_kno
 
 
 async def _all_asked(bench: Bench) -> bool:
-    return bench.router.listings >= CLIENTS
+    return bench.router.listings >= OF_ONE_PEER
 
 
 async def test_a_made_up_key_is_refused_before_its_body_has_come() -> None:
@@ -115,6 +118,26 @@ async def test_when_no_router_can_say_who_it_is_the_client_may_come_again() -> N
         reader, writer = await bench.relay.connect()
         writer.write(head_of("sk-made-up", SIZE))
         assert await answer_of(reader) == (503, "ROUTER_UNREACHABLE")
+        writer.close()
+
+
+async def test_made_up_keys_of_one_address_wait_for_each_other_and_for_so_long() -> None:
+    """Those whose turn does not come are told to come again; the line is empty afterwards."""
+    async with open_bench(TRUNKLINE_RELAY_PICK_TIMEOUT="500ms") as bench:
+        bench.router.withholds_models = True
+        clients = [await bench.relay.connect() for _ in range(6)]
+        for number, (_, writer) in enumerate(clients):
+            writer.write(head_of(f"sk-made-up-{number}", SIZE))
+        reasons = sorted([(await answer_of(reader))[1] for reader, _ in clients])
+        # The turns of the first may end in the very moment in which the wait of the others does.
+        assert set(reasons) == {"OVERLOADED", "ROUTER_UNREACHABLE"}
+        assert OF_ONE_PEER <= bench.router.listings < len(clients)
+        bench.router.withholds_models = False
+        reader, writer = await bench.relay.connect()
+        writer.write(head_of("sk-made-up", SIZE))
+        assert await answer_of(reader) == (401, "API_KEY_UNKNOWN")
+        for _, each in clients:
+            each.close()
         writer.close()
 
 
