@@ -9,12 +9,12 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from ipaddress import ip_network
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
+from router_svc import columns
+from router_svc.columns import ColumnFault
 from router_svc.draft import BadRow
 from router_svc.snapshot import (
     NO_SHAPING,
@@ -26,7 +26,6 @@ from router_svc.snapshot import (
     Override,
     Proxy,
     Shaping,
-    Timeouts,
 )
 from trunkline import json_values, parameter_overrides
 from trunkline.secret import is_sealed
@@ -47,9 +46,6 @@ CHANNEL_STATUSES: Final = frozenset({"ENABLED", "DISABLED", "AUTO_DISABLED"})
 API_KEY_STATUSES: Final = frozenset({"ENABLED", "DISABLED"})
 PROMPT_MODES: Final = frozenset({"DEFAULT", "PREPEND"})
 ERROR_STATUSES: Final = range(400, 600)
-MAX_WEIGHT: Final = 1_000_000
-LONGEST: Final = 1 << 20
-"""Bytes of one value of a channel or API key: a plan must fit a message beside others; the schema refuses longer ones."""
 _HASH_BYTES: Final = 32
 
 Row = Sequence[Any]
@@ -72,10 +68,6 @@ class _ShapingRow(msgspec.Struct):
     strict: bool
     repeat_after_timeout: bool
     proxy_sealed: str | None = None
-
-
-class _Fault(Exception):  # noqa: N818 - the row is at fault, not the program
-    """What is wrong with a row; holds no value of it."""
 
 
 _KEYS: Final = msgspec.json.Decoder(list[_KeyRow])
@@ -102,7 +94,7 @@ class Reader:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary of one row: whatever it raises is this row's fault
-            off = _is_off(CHANNEL_STATUSES, row[6])
+            off = columns.is_off(CHANNEL_STATUSES, row[6])
             return _bad("channel", row, error, off=off)._replace(
                 groups=_readable(row[17]), models=_readable_models(row[16])
             )
@@ -114,7 +106,7 @@ class Reader:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary of one row: whatever it raises is this row's fault
-            bad = _bad("api_key", row, error, off=_is_off(API_KEY_STATUSES, row[4]))
+            bad = _bad("api_key", row, error, off=columns.is_off(API_KEY_STATUSES, row[4]))
             return bad._replace(hash=row[3]) if isinstance(row[3], bytes) and len(row[3]) == _HASH_BYTES else bad
 
     def group(self, row: Row) -> Group | BadRow:
@@ -122,40 +114,40 @@ class Reader:
         return Group(*row)
 
     def _channel(self, row: Row) -> Channel:
-        models = _json("models", _MODELS, row[16])
-        keys = tuple(self._key(key) for key in _json("keys", _KEYS, row[15]))
+        models = columns.json_value("models", _MODELS, row[16])
+        keys = tuple(self._key(key) for key in columns.json_value("keys", _KEYS, row[15]))
         usable = tuple(key for key in keys if key.status == "ENABLED")
         return Channel(
             id=row[0],
             revision=self._share(row[1]),
             content_hash=row[2],
-            name=_text("name", row[3]),
-            provider=self._share(_text("provider", row[4])),
-            base_url=_base_url(row[5]),
-            status=self._share(_one_of("status", CHANNEL_STATUSES, row[6])),
-            priority=_number("priority", row[7]),
-            weight=_weight("weight", row[8]),
-            header_overrides=_json("header_overrides", _HEADERS, _bounded("header_overrides", row[9])) or _NO_HEADERS,
+            name=columns.text("name", row[3]),
+            provider=self._share(columns.text("provider", row[4])),
+            base_url=columns.base_url(row[5]),
+            status=self._share(columns.one_of("status", CHANNEL_STATUSES, row[6])),
+            priority=columns.number("priority", row[7]),
+            weight=columns.weight("weight", row[8]),
+            header_overrides=_headers(row[9]),
             parameter_overrides=_parameters(row[10]),
-            timeouts=self._share(_timeouts(row[11:15])),
+            timeouts=self._share(columns.timeouts(row[11:15])),
             keys=keys,
             usable=keys if len(usable) == len(keys) else usable,
             sole=usable[0] if len(usable) == 1 else None,
             models=self._share(tuple(self._share(model) for model, _ in models)),
             upstreams={model: name for model, name in models if name is not None and name != model} or _NO_UPSTREAMS,
             groups=self._names("groups", row[17]),
-            overrides=tuple(map(_override, _json("overrides", _OVERRIDES, row[18]))),
+            overrides=tuple(map(_override, columns.json_value("overrides", _OVERRIDES, row[18]))),
             shaping=NO_SHAPING if row[19] is None else _shaping(row[19]),
         )
 
     def _api_key(self, row: Row) -> ApiKey:
         if not isinstance(row[3], bytes) or len(row[3]) != _HASH_BYTES:
-            raise _Fault(f"hash: not {_HASH_BYTES} bytes")
-        status = _one_of("status", API_KEY_STATUSES, row[4])
+            raise ColumnFault(f"hash: not {_HASH_BYTES} bytes")
+        status = columns.one_of("status", API_KEY_STATUSES, row[4])
         models = self._names("model_allow_list", row[7])
-        networks = _networks(row[8])
-        expire_time = _seconds("expire_time", row[9])
-        groups = (_text("group_name", row[5]), *self._names("fallback_groups", row[6]))
+        networks = columns.networks(row[8])
+        expire_time = columns.seconds("expire_time", row[9])
+        groups = (columns.text("group_name", row[5]), *self._names("fallback_groups", row[6]))
         return ApiKey(
             id=row[0],
             revision=row[1],
@@ -171,17 +163,17 @@ class Reader:
 
     def _key(self, row: _KeyRow) -> ChannelKey:
         if row.status not in CHANNEL_STATUSES:
-            raise _Fault(f"keys: the status of key {row.id} is none that is known")
+            raise ColumnFault(f"keys: the status of key {row.id} is none that is known")
         try:
             sealed = base64.b64decode(row.sealed, validate=True)
         except (binascii.Error, ValueError):
-            raise _Fault(f"keys: key {row.id} is not base64") from None
+            raise ColumnFault(f"keys: key {row.id} is not base64") from None
         return ChannelKey(row.id, sealed, row.last_four or "", self._share(row.status))
 
     def _names(self, column: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise _Fault(f"{column}: not a list")
-        return self._share(tuple(self._share(_text(column, name)) for name in value))
+            raise ColumnFault(f"{column}: not a list")
+        return self._share(tuple(self._share(columns.text(column, name)) for name in value))
 
     def _share(self, value: T) -> T:
         shared: T = self._shared.setdefault(value, value)
@@ -193,7 +185,7 @@ _NO_UPSTREAMS: Final[dict[str, str]] = {}
 
 
 def _bad(kind: Kind, row: Row, error: Exception, *, off: bool) -> BadRow:
-    fault = str(error) if isinstance(error, _Fault) else f"cannot be read: {type(error).__name__}"
+    fault = str(error) if isinstance(error, ColumnFault) else f"cannot be read: {type(error).__name__}"
     return BadRow(kind, row[0], row[1], row[2], fault, off)
 
 
@@ -206,49 +198,39 @@ def _readable(names: Any) -> tuple[str, ...] | None:
 
 def _readable_models(value: Any) -> tuple[str, ...] | None:
     try:
-        return tuple(model for model, _ in _json("models", _MODELS, value))
-    except (_Fault, ValueError):
+        return tuple(model for model, _ in columns.json_value("models", _MODELS, value))
+    except (ColumnFault, ValueError):
         return None
 
 
-def _json(column: str, decoder: "msgspec.json.Decoder[Any]", value: Any) -> Any:
-    try:
-        if value[:1] == b'"':  # a string that holds JSON, as other products store it
-            value = msgspec.json.decode(value, type=str).strip().encode() or b"null"
-        return decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError) as error:
-        raise _Fault(f"{column}: {_shape_of(error)}") from None
-
-
-def _shape_of(error: Exception) -> str:
-    """Say what is wrong with JSON without quoting any of it: msgspec names types and places only."""
-    if isinstance(error, RecursionError):
-        return "is nested too deeply"
-    return str(error) if isinstance(error, msgspec.ValidationError) else "not JSON of the shape expected"
+def _headers(value: Any) -> dict[str, str]:
+    headers: dict[str, str] | None
+    headers = columns.json_value("header_overrides", _HEADERS, columns.bounded("header_overrides", value))
+    return headers or _NO_HEADERS
 
 
 def _parameters(value: Any) -> str:
-    parsed = _json("parameter_overrides", _PARAMETERS, _bounded("parameter_overrides", value))
+    parsed = columns.json_value("parameter_overrides", _PARAMETERS, columns.bounded("parameter_overrides", value))
     if why := json_values.fault_of(parsed):
-        raise _Fault(f"parameter_overrides: {why}")
+        raise ColumnFault(f"parameter_overrides: {why}")
     if isinstance(parsed, list):
         for fault in parameter_overrides.faults_of(parsed):
-            raise _Fault(f"parameter_overrides: {fault}")
+            raise ColumnFault(f"parameter_overrides: {fault}")
     return json.dumps(parsed, ensure_ascii=False, separators=(",", ":")) if parsed else ""
 
 
 def _shaping(value: Any) -> Shaping:
-    row: _ShapingRow | None = _json("shaping", _SHAPING, _bounded("shaping", value))
+    row: _ShapingRow | None = columns.json_value("shaping", _SHAPING, columns.bounded("shaping", value))
     if row is None:
         return NO_SHAPING
-    statuses: dict[int, int] = _json("status_mapping", _ERROR_STATUSES, bytes(row.status_mapping)) or {}
+    statuses: dict[int, int] = columns.json_value("status_mapping", _ERROR_STATUSES, bytes(row.status_mapping)) or {}
     if not all(number in ERROR_STATUSES for pair in statuses.items() for number in pair):
-        raise _Fault("status_mapping: not from error status to error status")
+        raise ColumnFault("status_mapping: not from error status to error status")
     shaping = Shaping(
-        provider_options=_json("provider_options", _OPTIONS, bytes(row.provider_options)) or {},
-        removed_headers=tuple(_text("removed_headers", name).lower() for name in row.removed_headers),
+        provider_options=columns.json_value("provider_options", _OPTIONS, bytes(row.provider_options)) or {},
+        removed_headers=tuple(columns.text("removed_headers", name).lower() for name in row.removed_headers),
         system_prompt=row.system_prompt,
-        system_prompt_mode=_one_of("system_prompt_mode", PROMPT_MODES, row.system_prompt_mode),
+        system_prompt_mode=columns.one_of("system_prompt_mode", PROMPT_MODES, row.system_prompt_mode),
         status_mapping=statuses,
         proxy=None if row.proxy_sealed is None else _proxy(row.proxy_sealed),
         strict=row.strict,
@@ -268,82 +250,14 @@ def _proxy(text: str) -> Proxy:
     try:
         sealed = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _Fault("proxy_sealed: not base64") from None
+        raise ColumnFault("proxy_sealed: not base64") from None
     if not is_sealed(sealed):
-        raise _Fault("proxy_sealed: not sealed")
+        raise ColumnFault("proxy_sealed: not sealed")
     return Proxy(sealed)
 
 
 def _override(row: tuple[str, str, bool | None, int | None, int | None]) -> Override:
     group, model, enabled, priority, weight = row
     if weight is not None:
-        _weight("overrides: weight", weight)
+        columns.weight("overrides: weight", weight)
     return Override(group, model, enabled, priority, weight)
-
-
-def _networks(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise _Fault("address_allow_list: not a list")
-    try:
-        return tuple(ip_network(text, strict=False) for text in value)
-    except ValueError:
-        raise _Fault("address_allow_list: an entry is not a network") from None
-
-
-def _timeouts(values: Sequence[Any]) -> Timeouts:
-    for value in values:
-        if value is not None and not (isinstance(value, int) and value > 0):
-            raise _Fault("timeouts: one is not above zero")
-    return Timeouts(*values)
-
-
-def _seconds(column: str, value: Any) -> float | None:
-    if value is not None and not isinstance(value, float):
-        raise _Fault(f"{column}: not a time")
-    return value
-
-
-def _base_url(value: Any) -> str:
-    text = _text("base_url", value)
-    try:
-        parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise _Fault("base_url: not an http or https URL")
-    return text.rstrip("/")
-
-
-def _text(column: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Fault(f"{column}: not text, or empty")
-    return _bounded(column, value)
-
-
-def _bounded(column: str, value: T) -> T:
-    if isinstance(value, str | bytes) and len(value) > LONGEST:
-        raise _Fault(f"{column}: is longer than {LONGEST:,}")
-    return value
-
-
-def _number(column: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _Fault(f"{column}: not a number")
-    return value
-
-
-def _weight(column: str, value: Any) -> int:
-    if not 0 <= _number(column, value) <= MAX_WEIGHT:
-        raise _Fault(f"{column}: not within 0 and {MAX_WEIGHT}")
-    return int(value)
-
-
-def _one_of(column: str, choices: frozenset[str], value: Any) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise _Fault(f"{column}: none that is known")
-    return value
-
-
-def _is_off(choices: frozenset[str], status: Any) -> bool:
-    return isinstance(status, str) and status in choices and status != "ENABLED"
