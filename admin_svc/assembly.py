@@ -24,8 +24,8 @@ from admin_svc.settings import Settings
 from admin_svc.shared_secrets import SecretsDifferError, register
 from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
-from trunkline import auth, rpc
-from trunkline.database import CONNECT_TIMEOUT, open_pool
+from trunkline import auth, pooler, rpc
+from trunkline.database import CONNECT_TIMEOUT, open_pool, with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer
@@ -104,8 +104,11 @@ async def _prepared(settings: Settings, held: SharedSecrets, sealer: Sealer, sto
     clock = asyncio.get_running_loop().time
     ends = clock() + settings.start_timeout
     told = ""
+    bounded = with_bounds(settings.dsn, _APPLICATION)
     while not stop.is_set():
         try:
+            if wrong := await pooler.fault_of(bounded):
+                raise OSError(wrong)
             connection = await psycopg.AsyncConnection.connect(
                 settings.dsn.reveal(), connect_timeout=CONNECT_TIMEOUT, application_name=_APPLICATION
             )

@@ -6,6 +6,8 @@ import socket
 import sys
 import uuid
 
+import psycopg
+
 from router_svc import metrics, wire
 from router_svc.cache import Cache, Presence
 from router_svc.desk import Desk
@@ -17,7 +19,7 @@ from router_svc.lease import Identity
 from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
-from trunkline import auth, loop_lag
+from trunkline import auth, loop_lag, pooler
 from trunkline.database import with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.rpc import Server
@@ -42,6 +44,7 @@ class Router:
             settings.dsn, "trunkline-router", statement_timeout=STATEMENT_TIMEOUT, lock_timeout=STATEMENT_TIMEOUT
         )
         held = SharedSecrets.of(settings.pepper, settings.old_pepper, settings.encryption_keys)
+        self._dsn = dsn
         self.cache = Cache(dsn, poll=settings.sync_frequency, secrets=held)
         keyring = Keyring(Sealer.parse(settings.encryption_keys))
         self.direct = Direct(dsn, self.cache)
@@ -98,9 +101,11 @@ class Router:
             if self.keeper is not None:
                 tasks.create_task(self.keeper.run(followed), name="keeper")
             watching = tasks.create_task(loop_lag.watch(metrics.LOOP_LAG.observe), name="loop lag")
+            checking = tasks.create_task(self._check_pooler(), name="pooler")
             getting_ready = tasks.create_task(self._get_ready(), name="readiness")
             await stop.wait()
             getting_ready.cancel()
+            checking.cancel()
             await self._drain()
             watching.cancel()
             followed.set()
@@ -112,6 +117,18 @@ class Router:
         self._tokens.grant(invalidates, frozenset({auth.INVALIDATE}))
         self._tokens.grant(auth.bound(settings.service_token, auth.TO_PICK, address), auth.SERVICE_SCOPES)
         self.parts.proof = auth.bound(settings.service_token, auth.IS_ROUTER, address)
+
+    async def _check_pooler(self) -> None:
+        """Go no further behind a pooler that does not keep sessions, once the database answers. Raises OSError."""
+        while True:
+            try:
+                wrong = await pooler.fault_of(self._dsn)
+            except psycopg.Error:
+                await asyncio.sleep(self.cache.poll)
+                continue
+            if wrong:
+                raise OSError(wrong)
+            return
 
     async def _get_ready(self) -> None:
         """Be ready once a head was confirmed or a copy serves, while nothing speaks against it."""

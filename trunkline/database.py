@@ -157,7 +157,9 @@ async def open_pool(  # noqa: PLR0913 - keyword-only bounds of one pool
         await pool.close(timeout=wait)
 
 
-def with_bounds(dsn: Secret, application_name: str, *, statement_timeout: float, lock_timeout: float) -> Secret:
+def with_bounds(
+    dsn: Secret, application_name: str, *, statement_timeout: float = 5.0, lock_timeout: float = 2.0
+) -> Secret:
     """Add the session's bounds to a DSN; what the DSN says itself in `options` comes last and wins."""
     given = psycopg.conninfo.conninfo_to_dict(dsn.reveal())
     bounds = {
