@@ -30,7 +30,9 @@ SHARED: Final = (
     "the connection pooler gives one Postgres session to several connections (transaction or statement pooling):"
     f" set pool_mode=session for this database, or {_DIRECTLY}"
 )
-NO_SECOND: Final = f"the connection pooler gave no second session within {_LIMIT:.0f} s: give this database a larger pool, or {_DIRECTLY}"
+NO_SECOND: Final = (
+    f"the connection pooler gave no second session within {_LIMIT:.0f} s: let it open more, or {_DIRECTLY}"
+)
 
 
 async def fault_of(dsn: Secret) -> str:
@@ -64,8 +66,8 @@ def _dropped(settings: list[str]) -> str:
 async def _shared(first: Connection, second: Connection) -> bool:
     """Whether two connections are ever seen at one backend, or one connection at two.
 
-    One after the other finds a pooler that lends what came back last; twice the same finds one that takes turns; a transaction
-    held open makes the other connection's backend differ from what it was.
+    One after the other finds a pooler that lends what came back last; twice the same finds one that takes turns; a
+    transaction held open makes the other connection's backend differ from what it was.
     """
     try:
         one, other = await _backend(first), await _backend(second)
