@@ -22,6 +22,7 @@ from admin_svc.queries import Follower
 from admin_svc.service import SCOPES, AdminService
 from admin_svc.settings import Settings
 from admin_svc.shared_secrets import SecretsDifferError, register
+from admin_svc.soundness import Soundness
 from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
 from trunkline import auth, pooler, rpc
@@ -70,7 +71,10 @@ async def serve(settings: Settings, stop: asyncio.Event, on_ready: Callable[[Run
             try:
                 if not await _prepared(settings, held, tools.sealer, stop):
                     return
-                async with _beside(broadcaster.run(), Upkeep(pool, settings.history_kept).run()), service.working():
+                async with (
+                    _beside(broadcaster.run(), Upkeep(pool, settings.history_kept).run(), Soundness(pool).run()),
+                    service.working(),
+                ):
                     server = rpc.Server(
                         settings.listen, tokens, SCOPES, tls=settings, reserved=settings.die_with_parent
                     )

@@ -34,3 +34,8 @@ STREAM_FAILURES = Counter(
     "trunkline_admin_stream_failures_total", "Streams to a router that broke or could not be opened."
 )
 HISTORY_PRUNED = Counter("trunkline_admin_history_pruned_total", "Rows of history forgotten, by kind.", ["kind"])
+CATALOG_FAULTS = Gauge(
+    "trunkline_admin_catalog_faults",
+    "Places where head, stamps or tombstones are not what the rows are, as last checked.",
+)
+CATALOG_REPAIRS = Counter("trunkline_admin_catalog_repairs_total", "Times that this admin made them true again.")

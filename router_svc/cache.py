@@ -91,6 +91,11 @@ class Cache:
         return self.follower.confirmed
 
     @property
+    def unsound(self) -> bool:
+        """Whether the database's head cannot be read, or is not the sum of its rows: then no refusal is proven."""
+        return self.disagrees or self.fault is Cause.HEAD_UNSOUND
+
+    @property
     def state(self) -> State:
         """How far the snapshot can be trusted."""
         if self.draining:
@@ -208,9 +213,9 @@ class Cache:
         except LineDown as down:
             log.warning("[Distributor] catalog not read", fault=down.cause)
             self._load_failed(disagreed=False)
-        except Disagreement as disagreement:
+        except (Disagreement, catalog.UnsoundHead) as fault:
             tell = log.debug if self.disagrees else log.error  # once; it is read again each second
-            tell("[Distributor] catalog read does not add up", fault=str(disagreement))
+            tell("[Distributor] catalog does not add up: SELECT catalog_repair() mends it", fault=str(fault))
             self._load_failed(disagreed=True)
         except Exception:  # following never ends: whatever a read may meet, the next one is tried
             log.exception("[Distributor] catalog read failed")
@@ -223,6 +228,7 @@ class Cache:
 
     def _load_failed(self, *, disagreed: bool) -> None:
         self.disagrees |= disagreed
+        metrics.CATALOG_UNSOUND.set(self.unsound)
         metrics.LOADS.labels("failed").inc()
         self._do(self.follower.load_failed(time.monotonic(), disagreed=disagreed))
         self._load_ended.tell()
@@ -232,6 +238,7 @@ class Cache:
         self.secrets.learn(loaded.secrets, began)
         (self._lineage.restart if loaded.kind == "full" else self._lineage.extend)(loaded.history, loaded.head.token)
         self.disagrees = False
+        metrics.CATALOG_UNSOUND.set(self.unsound)
         if loaded.kind != "unchanged":
             self.snapshot = loaded.snapshot
         self._do(self.follower.loaded(loaded.head, time.monotonic()))
@@ -250,11 +257,17 @@ class Cache:
                 head, secrets = await self._lines[ReadHead].run(catalog.read_head)
                 self.secrets.learn(secrets, began)
                 self.fault = None
+            except catalog.UnsoundHead as unsound:
+                if self.fault is not Cause.HEAD_UNSOUND:
+                    log.error("[Distributor] head not read: SELECT catalog_repair() mends it", fault=str(unsound))  # noqa: TRY400 - a row's, not ours
+                head, self.fault = None, Cause.HEAD_UNSOUND
+                result.append("unsound")
             except LineDown as down:
                 if self.fault is not down.kind:
                     log.warning("[Distributor] head not read", fault=down.cause, cause=down.kind)
                 head, self.fault = None, down.kind
                 result.append("failed")
+            metrics.CATALOG_UNSOUND.set(self.unsound)
         actions = self.follower.head_read(head, time.monotonic())
         if head is not None and self.snapshot is not None:
             metrics.REVISION_LAG.set(max(0, head.token.revision - self.snapshot.token.revision))

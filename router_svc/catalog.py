@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import psycopg
@@ -57,6 +58,9 @@ _CHANNELS_WITH: Final = _select(
     "router_channels", CHANNEL_COLUMNS, "id IN (SELECT channel_id FROM abilities WHERE model = ANY(%s))"
 )
 _API_KEYS_WITH: Final = _select("router_api_keys", API_KEY_COLUMNS, "hash = ANY(%s)")
+_LEAST: Final = Decimal(-(1 << 127))
+_MOST: Final = Decimal(1 << 127)
+"""Of a digest: the sum of signed hashes of eight bytes, of more rows than there can be."""
 _EVERYTHING: Final = -1  # every row's revision is above it
 
 
@@ -82,8 +86,12 @@ class HeadRead(NamedTuple):
     """As in `Loaded`."""
 
 
+class UnsoundHead(Exception):  # noqa: N818 - a state of the database
+    """The head row is missing, or holds what no catalog can have; says what."""
+
+
 async def read_head(connection: Connection) -> HeadRead:
-    """Read the head row."""
+    """Read the head row. Raises UnsoundHead."""
     return _head(await (await connection.execute(_HEAD)).fetchone())
 
 
@@ -283,8 +291,12 @@ async def _slices(connection: Connection, sql: str, since: int) -> AsyncIterator
 
 def _head(row: tuple[Any, ...] | None) -> HeadRead:
     if row is None:
-        raise psycopg.DataError("router_head has no row")
+        raise UnsoundHead("there is no head row")
     revision, chain, digest, *counts, secrets = row
+    if not isinstance(digest, Decimal) or not digest.is_finite() or not _LEAST < digest < _MOST or digest % 1:
+        raise UnsoundHead("the digest is not the sum of hashes")
+    if revision is None or revision < 0 or not chain or any(count is None or count < 0 for count in counts):
+        raise UnsoundHead("the revision, its chain or a count is none")
     return HeadRead(Head(Token(revision, chain), int(digest), *counts), secrets)
 
 

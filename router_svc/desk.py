@@ -211,7 +211,8 @@ class Desk:
             return Decided(Unverified(cause=Cause.SECRETS_DIFFER), snapshot)
         decision = decide(snapshot, ask, self._cache.time(), self._open_key)
         if isinstance(decision, Refused):
-            if part is None:
+            # Rows that are not what their head says may be part of a restore that has not ended.
+            if part is None or self._cache.unsound:
                 return None
             decision = undoubted(snapshot, ask, decision, self._cache.secrets.accord)
         return Decided(decision, snapshot)
@@ -274,7 +275,7 @@ class Desk:
         return LostBranch(wanted=token.revision, chain=token.chain, revision=revision) if at_head else stale
 
     def _unverified(self) -> Unverified:
-        cause = self._cache.fault or Cause.HEAD_MOVING
+        cause = Cause.HEAD_UNSOUND if self._cache.unsound else self._cache.fault or Cause.HEAD_MOVING
         snapshot = self._cache.snapshot
         fresh = Unverified(cause=cause, revision=snapshot.token.revision if snapshot is not None else None)
         if fresh.metadata != self._unproven.metadata:

@@ -91,6 +91,9 @@ FELL_BACK: Final = Counter(
 
 REVISION: Final = Gauge(PREFIX + "revision", "The revision in force.")
 REVISION_LAG: Final = Gauge(PREFIX + "revision_lag", "Revisions that the head last read is ahead of the one in force.")
+CATALOG_UNSOUND: Final = Gauge(
+    PREFIX + "catalog_unsound", "1 while the database's head cannot be read or is not the sum of its rows, else 0."
+)
 SNAPSHOT_AGE: Final = Gauge(PREFIX + "snapshot_age_seconds", "Time since the snapshot was last known to be at head.")
 SERVING: Final = Gauge(
     PREFIX + "serving", "1 while lease and snapshot vouch for answers, 0 while degraded or starting."

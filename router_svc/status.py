@@ -46,6 +46,8 @@ def status_message(
         secrets_differing=cache.secrets.accord.differing,
         secrets_missing=cache.secrets.accord.missing,
     )
+    if cache.unsound:
+        status.catalog_fault = Cause.HEAD_UNSOUND
     if (holder := cache.holder) is not None:
         status.id_held_by = f"{holder.incarnation} at {holder.address}"
     if cache.follower.head is not None:

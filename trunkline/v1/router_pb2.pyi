@@ -1266,6 +1266,7 @@ class GetRouterStatusResponse(_message.Message):
     ID_HELD_BY_FIELD_NUMBER: _builtins.int
     SECRETS_DIFFERING_FIELD_NUMBER: _builtins.int
     SECRETS_MISSING_FIELD_NUMBER: _builtins.int
+    CATALOG_FAULT_FIELD_NUMBER: _builtins.int
     router_id: _builtins.str
     """The router's id."""
     incarnation: _builtins.str
@@ -1286,6 +1287,10 @@ class GetRouterStatusResponse(_message.Message):
     """Whether picks are answered from the snapshot; following never stops."""
     id_held_by: _builtins.str
     """Which other process lives under this router's id, `incarnation at address`; then this one is counted nowhere."""
+    catalog_fault: _builtins.str
+    """HEAD_UNSOUND when the database's head cannot be read or is not the sum of its rows: what is held goes on being served, marked,
+    and no refusal is proven, until `SELECT catalog_repair()` or an admin by itself has mended it. Empty when it adds up.
+    """
     @_builtins.property
     def applied(self) -> _revision_pb2.RevisionToken:
         """The state in force; absent while there is none."""
@@ -1344,10 +1349,11 @@ class GetRouterStatusResponse(_message.Message):
         id_held_by: _builtins.str = ...,
         secrets_differing: _abc.Iterable[_builtins.str] | None = ...,
         secrets_missing: _abc.Iterable[_builtins.str] | None = ...,
+        catalog_fault: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "lease_left", b"lease_left", "snapshot_age", b"snapshot_age", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "id_held_by", b"id_held_by", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "secrets_differing", b"secrets_differing", "secrets_missing", b"secrets_missing", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ability_count", b"ability_count", "api_key_count", b"api_key_count", "applied", b"applied", "cache_enabled", b"cache_enabled", "catalog_fault", b"catalog_fault", "channel_count", b"channel_count", "digest", b"digest", "head", b"head", "id_held_by", b"id_held_by", "incarnation", b"incarnation", "lease_left", b"lease_left", "peers", b"peers", "quarantine", b"quarantine", "router_id", b"router_id", "secrets_differing", b"secrets_differing", "secrets_missing", b"secrets_missing", "snapshot_age", b"snapshot_age", "start_time", b"start_time", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
