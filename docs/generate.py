@@ -110,6 +110,7 @@ CAUSES: Mapping[Cause, str] = {
     Cause.DATABASE_FAULT: "the database's schema is not what this service needs",
     Cause.STARTING: "the admin waits for its database, or brings its schema up to date",
     Cause.HEAD_MOVING: "the catalog was read, and was at another state by then",
+    Cause.HEAD_UNSOUND: "the catalog's head is not the sum of its rows, or cannot be read: `SELECT catalog_repair()`",
     Cause.ROW_UNREADABLE: "a row that cannot be read may be the one asked for",
     Cause.KEY_NOT_OPENED: "a channel's key or proxy cannot be opened here, and others may be able to",
     Cause.TOO_MANY_WAITING: "more picks or calls wait than may",
