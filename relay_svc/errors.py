@@ -13,6 +13,7 @@ from relay_svc.dialects.answer import FELL_SILENT, broken_words
 from relay_svc.envelopes import Told, envelope
 from relay_svc.operations import Format
 from relay_svc.plan import NoPlan, PickRefused, PicksOverloaded
+from trunkline import descriptors
 from trunkline.errors import Reason
 
 Headers = list[tuple[bytes, bytes]]
@@ -107,7 +108,7 @@ def of_pick(refused: NoPlan) -> HttpRefusal:
     if isinstance(refused, PicksOverloaded):
         return overloaded("requests are waiting for a router")
     if not isinstance(refused, PickRefused):
-        return routers_unreachable()
+        return out_of_descriptors() if descriptors.none_left("routers") else routers_unreachable()
     row = _ROWS.get(refused.reason) if refused.reason else None
     if row is None or refused.reason is None:
         return internal()
@@ -129,7 +130,7 @@ def overloaded(what: str) -> HttpRefusal:
 
 
 def out_of_descriptors() -> HttpRefusal:
-    """The process has no file descriptor left for a connection to an upstream."""
+    """The process has no file descriptor left for a connection to an upstream or a router."""
     return HttpRefusal(503, "OUT_OF_DESCRIPTORS", "the relay has run out of file descriptors: try again", retry=True)
 
 

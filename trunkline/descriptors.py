@@ -5,6 +5,7 @@ the database, routers and log files still get theirs.
 """
 
 import errno
+import os
 import resource
 import time
 from typing import Final
@@ -61,6 +62,15 @@ def ran_out(error: BaseException, wanted_by: str) -> bool:
             note(wanted_by)
             return True
         cause = cause and (cause.__cause__ or cause.__context__)
+    return False
+
+
+def none_left(wanted_by: str) -> bool:
+    """Whether none is to be had now: for failures of libraries that do not say why. Counts and logs it if so."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return ran_out(error, wanted_by)
     return False
 
 

@@ -45,6 +45,8 @@ class BoundedConnection(Parting):
     def data_received(self, data: bytes) -> None:
         """Reads what came."""
         if self._over:
+            if self._parted:
+                self._throw_away(len(data))
             return
         self._idle_since = None
         if self._in_head:
@@ -52,6 +54,8 @@ class BoundedConnection(Parting):
             self._head_bytes += len(data)
         else:
             self._bare_bytes += len(data)
+            if self.cycle is not None and self.cycle.response_complete:
+                self._throw_away(len(data))
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:

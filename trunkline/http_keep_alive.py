@@ -17,6 +17,8 @@ from trunkline.http_bounds import HttpBounds
 
 _LINGER: Final = 5.0
 """Seconds that the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
+MOST_THROWN_AWAY: Final = 1 << 20
+"""Bytes of it: a client that sends more than this after the refusal does not read."""
 
 
 class KeptAlive(HttpToolsProtocol):
@@ -30,6 +32,7 @@ class KeptAlive(HttpToolsProtocol):
     _serving: Any = None
     """The cycle that was started last; those behind it wait in the pipeline."""
     _timer: asyncio.TimerHandle | None = None
+    _thrown_away = 0
     """Runs while a head or a body is awaited, or the connection is parted from."""
     _idle_since: float | None = None
     """When the last response ended, while nothing has come since."""
@@ -52,7 +55,14 @@ class KeptAlive(HttpToolsProtocol):
                 self._await_request(self.timeout_keep_alive)
         if self.cycle.more_body and self.cycle.response_complete:
             self._stop_timer()
+            self._thrown_away = 0
             self._timer = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _throw_away(self, size: int) -> None:
+        """Counts what comes behind a refusal; closes the connection past the bound."""
+        self._thrown_away += size
+        if self._thrown_away > MOST_THROWN_AWAY:
+            self.transport.close()
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle_since = None

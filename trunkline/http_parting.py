@@ -41,6 +41,8 @@ class Parting(KeptAlive):
     _head_bytes = 0
     _over = False
     """Whether all that still comes is thrown away."""
+    _parted = False
+    """Whether the last words are said."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Takes the connection, or turns it away."""
@@ -139,4 +141,5 @@ class Parting(KeptAlive):
             self.transport.close()
             return
         self.transport.write_eof()
+        self._parted = True
         self._timer = self.loop.call_later(_PARTING, self.transport.abort)
