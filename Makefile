@@ -55,6 +55,10 @@ prove: dev ## The long proof, some hours: a larger model, a million schedules, a
 	$(PY) -m pytest --examples 5000 --timeout 0 $(HISTORIES)
 	$(PY) -m pytest --timeout 0 -n $(WORKERS) --whole tests/matrix
 
+.PHONY: bare
+bare: ## Do `make run` and `make test` on a bare Debian 12, as a user and as root (ARGS="tests": all); needs root and debootstrap
+	@tests/bare/check $(ARGS)
+
 .PHONY: oracle
 oracle: dev ## Compare translations with another implementation's, in a virtual environment of its own; not in CI
 	@PYTHON="$(PYTHON)" bench/peers/install litellm
