@@ -175,7 +175,7 @@ def test_a_client_that_leaves_mid_stream_is_noticed_upstream_within_a_second(sta
 
 def test_a_body_over_the_limit_is_refused(stack: Stack) -> None:
     """413 by its announced length, before it is read."""
-    headers = {"authorization": f"Bearer {stack.addresses['api_key']}", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {stack.api_key()}", "content-type": "application/json"}
     body = b'{"model": "m", "x": "' + b"x" * (64 << 20) + b'"}'
     answer = httpx2.post(f"{stack.relay}/v1/chat/completions", content=body, headers=headers, timeout=30)
     assert answer.status_code == 413
@@ -185,7 +185,7 @@ def test_a_body_over_the_limit_is_refused(stack: Stack) -> None:
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b'{"messages": []}', b'{"model": 7}', b'{"model":"a","model":"b"}'])
 def test_a_body_that_cannot_be_routed_is_a_bad_request(stack: Stack, body: bytes) -> None:
     """400 in OpenAI's shape."""
-    headers = {"authorization": f"Bearer {stack.addresses['api_key']}", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {stack.api_key()}", "content-type": "application/json"}
     answer = httpx2.post(f"{stack.relay}/v1/chat/completions", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
