@@ -16,7 +16,7 @@ import psycopg
 
 from admin_svc.broadcaster import Broadcaster
 from admin_svc.http import HttpFace, connection_words
-from admin_svc.migrate import MigrationError, migrate
+from admin_svc.migrate import LOCK_WAIT, STEP_LIMIT, MigrationError, migrate
 from admin_svc.mutations import Tools
 from admin_svc.queries import Follower
 from admin_svc.service import SCOPES, AdminService
@@ -26,7 +26,7 @@ from admin_svc.soundness import Soundness
 from admin_svc.store import Store
 from admin_svc.upkeep import Upkeep
 from trunkline import auth, pooler, rpc
-from trunkline.database import CONNECT_TIMEOUT, open_pool, with_bounds
+from trunkline.database import WrongEncoding, connect, open_pool, with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.secret import ApiKeyHasher, Sealer
 from trunkline.serving import Health, HttpServer
@@ -108,21 +108,19 @@ async def _prepared(settings: Settings, held: SharedSecrets, sealer: Sealer, sto
     clock = asyncio.get_running_loop().time
     ends = clock() + settings.start_timeout
     told = ""
-    bounded = with_bounds(settings.dsn, _APPLICATION)
+    bounded = with_bounds(settings.dsn, _APPLICATION, statement_timeout=STEP_LIMIT, lock_timeout=LOCK_WAIT)
     while not stop.is_set():
         try:
             if wrong := await pooler.fault_of(bounded):
                 raise OSError(wrong)
-            connection = await psycopg.AsyncConnection.connect(
-                settings.dsn.reveal(), connect_timeout=CONNECT_TIMEOUT, application_name=_APPLICATION
-            )
+            connection = await connect(bounded)
             async with connection:
                 for applied in await migrate(connection):
                     log.info("migration applied", version=applied.version, name=applied.name, seconds=applied.seconds)
                 if added := await register(connection, held, sealer):
                     log.info("secrets registered", secrets=", ".join(added))
             return True
-        except MigrationError as error:
+        except (MigrationError, WrongEncoding) as error:
             raise OSError(f"the database's schema cannot be used: {error}") from None
         except SecretsDifferError as error:
             raise OSError(str(error)) from None

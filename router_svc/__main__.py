@@ -20,7 +20,7 @@ from router_svc.scrub import Scrub
 from router_svc.service import SCOPES, Parts, serve_on
 from router_svc.settings import STATEMENT_TIMEOUT, Settings
 from trunkline import auth, loop_lag, pooler
-from trunkline.database import with_bounds
+from trunkline.database import WrongEncoding, with_bounds
 from trunkline.http_connection import BoundedConnection
 from trunkline.rpc import Server
 from trunkline.secret import ApiKeyHasher, Sealer
@@ -123,6 +123,8 @@ class Router:
         while True:
             try:
                 wrong = await pooler.fault_of(self._dsn)
+            except WrongEncoding as error:
+                raise OSError(str(error)) from None
             except psycopg.Error:
                 await asyncio.sleep(self.cache.poll)
                 continue

@@ -16,6 +16,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.types.json import set_json_loads
 
+from trunkline.database import connect
 from trunkline.errors import Cause
 from trunkline.secret import Secret
 
@@ -90,7 +91,7 @@ class Line:
         self._give_up()
 
     async def _open(self) -> Connection:
-        connection: Connection = await psycopg.AsyncConnection.connect(self._dsn.reveal(), autocommit=True)
+        connection = await connect(self._dsn)
         # Raw, so that one value of the wrong shape is one bad row and not a failed read.
         set_json_loads(_raw, connection)
         self._connection = connection

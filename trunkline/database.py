@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -40,9 +41,11 @@ _READING = " ".join(
         "default_transaction_isolation": r"read\ committed",
         "default_transaction_deferrable": "off",
         "xmloption": "content",
+        "search_path": "public,pg_temp",
     }.items()
 )
-"""What a role's or a database's own defaults must not change in what is read and written."""
+"""What a role's or a database's own defaults must not change in what is read and written. Another schema is named by the
+DSN's own `options`. `default_transaction_read_only` is not among them: services set it to save a disk that is full."""
 
 
 CHECK_TIMEOUT = 1.0
@@ -52,6 +55,31 @@ _PATIENCE = 0.25
 whoever queued while the server was away would wait on after it came back."""
 _AGAIN = 0.02
 """Seconds after a session that was found dead, once there were more of them than the pool can have kept."""
+
+
+ENCODING: Final = "UTF8"
+
+
+class WrongEncoding(psycopg.OperationalError):
+    """The database does not store UTF-8: names would come back as other bytes, or not at all."""
+
+    def __init__(self, found: str) -> None:
+        """Keep the encoding that was found."""
+        self.found = found
+        super().__init__(
+            f"the database's encoding is {found}, and it must be {ENCODING}: make one by"
+            f" CREATE DATABASE … ENCODING '{ENCODING}' TEMPLATE template0"
+        )
+
+
+async def connect(dsn: Secret) -> Connection:
+    """Opens one session, in autocommit, by a DSN `with_bounds`. Raises WrongEncoding, psycopg.Error."""
+    connection: Connection = await psycopg.AsyncConnection.connect(dsn.reveal(), autocommit=True)
+    found = connection.info.parameter_status("server_encoding") or "unknown"
+    if found != ENCODING:
+        await connection.close()
+        raise WrongEncoding(found)
+    return connection
 
 
 class PoolExhausted(PoolTimeout):

@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from trunkline.database import Connection
+from trunkline.database import Connection, connect
 from trunkline.secret import Secret
 
 _LIMIT: Final = 5.0
@@ -38,7 +38,7 @@ NO_SECOND: Final = (
 async def fault_of(dsn: Secret) -> str:
     """What makes sessions by a bounded DSN unfit; empty for none. Raises psycopg.Error when none can be had."""
     try:
-        first = await psycopg.AsyncConnection.connect(dsn.reveal(), autocommit=True)
+        first = await connect(dsn)
     except psycopg.OperationalError as error:
         if _REFUSES in str(error):
             return STARTUP
@@ -48,7 +48,7 @@ async def fault_of(dsn: Secret) -> str:
             return ""
         try:
             async with asyncio.timeout(_LIMIT):
-                second = await psycopg.AsyncConnection.connect(dsn.reveal(), autocommit=True)
+                second = await connect(dsn)
                 async with second:
                     if await _shared(first, second):
                         return SHARED

@@ -26,6 +26,8 @@ HOSTILE = {
     "jit": "on",
     "plan_cache_mode": "force_generic_plan",
     "xmloption": "document",
+    "standard_conforming_strings": "off",
+    "search_path": "pg_catalog",
 }
 SHOWN = (
     "SELECT '2026-12-01 10:00+00'::timestamptz::text, '1 day 2 hours'::interval::text, '\\x00ff'::bytea::text,"
