@@ -69,7 +69,7 @@ check: check-python check-imports check-protos check-stubs check-migrations ## A
 	@echo "check: all clean"
 
 .PHONY: dev
-dev: $(VENV)/self.stamp $(VENV)/dev.stamp $(VENV)/mock.stamp ## Install the development tools into .venv
+dev: $(VENV)/self.stamp $(VENV)/dev.stamp $(VENV)/mock.stamp $(VENV)/pgbouncer.stamp ## Install the development tools into .venv
 
 .PHONY: stubs
 stubs: dev ## Regenerate trunkline/v1 from protos/
@@ -120,6 +120,11 @@ $(VENV)/run.stamp: requirements/run.txt $(VENV)/made.stamp
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@echo "Installing the development tools ..."
 	@$(PIP) $(LOCKED) -r $<
+	@touch $@
+
+# A real pooler for the tests that want one; where it cannot be had they say so, and a pooler of the tests' own stands in.
+$(VENV)/pgbouncer.stamp: tests/harness/install-pgbouncer $(VENV)/made.stamp
+	@tests/harness/install-pgbouncer || true
 	@touch $@
 
 # The mock of providers that tests ask as an upstream, and the Node that runs it.

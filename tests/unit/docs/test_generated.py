@@ -36,9 +36,10 @@ def test_every_flag_of_the_command_line_is_documented(capsys: pytest.CaptureFixt
     assert set(re.findall(r"^\| `(--[a-z-]+)", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)) == real
 
 
-def test_every_file_the_architecture_page_names_exists() -> None:
+@pytest.mark.parametrize("page", ["architecture.md", "security.md"])
+def test_every_file_a_page_names_exists(page: str) -> None:
     """A page that names a file that has moved misleads."""
-    named = re.findall(r"`((?:\w+/)+[\w.]*)`", (ROOT / "docs" / "architecture.md").read_text())
+    named = re.findall(r"`((?:\w+/)+[\w.]*)`", (ROOT / "docs" / page).read_text())
     assert named
     for name in named:
         assert (ROOT / name).exists(), name
