@@ -41,7 +41,7 @@ _READING = " ".join(
         "default_transaction_isolation": r"read\ committed",
         "default_transaction_deferrable": "off",
         "xmloption": "content",
-        "search_path": "public,pg_temp",
+        "search_path": "public",
     }.items()
 )
 """What a role's or a database's own defaults must not change in what is read and written. Another schema is named by the
@@ -75,8 +75,8 @@ class WrongEncoding(psycopg.OperationalError):
 async def connect(dsn: Secret) -> Connection:
     """Opens one session, in autocommit, by a DSN `with_bounds`. Raises WrongEncoding, psycopg.Error."""
     connection: Connection = await psycopg.AsyncConnection.connect(dsn.reveal(), autocommit=True)
-    found = connection.info.parameter_status("server_encoding") or "unknown"
-    if found != ENCODING:
+    found = connection.info.parameter_status("server_encoding")
+    if found is not None and found != ENCODING:  # some poolers do not say
         await connection.close()
         raise WrongEncoding(found)
     return connection
