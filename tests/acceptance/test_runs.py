@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance import upstreams
 from tests.acceptance.stack import Stack, unique
+from tests.harness.waiting import PATIENCE
 
 WORKFLOW = "75"
 
@@ -45,7 +46,7 @@ class Run:
 
 def _request(stack: Stack, method: str, path: str, api_key: str, body: Any = None) -> httpx2.Response:
     headers = {"authorization": f"Bearer {api_key}"}
-    with httpx2.Client(base_url=stack.relay, headers=headers, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=stack.relay, headers=headers, timeout=PATIENCE, trust_env=False) as client:
         return client.request(method, path, json=body)
 
 

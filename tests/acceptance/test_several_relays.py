@@ -11,7 +11,7 @@ import httpx2
 
 from tests.acceptance import upstreams
 from tests.acceptance.stack import Stack, running, unique
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE, eventually
 
 RELAYS = 3
 _COUNTED = re.compile(r'^trunkline_relay_requests_total\{.*?outcome="served".*?\} (\S+)$', re.MULTILINE)
@@ -29,7 +29,7 @@ def _asks_until(stack: Stack, model: str, key: str, data: Path) -> int:
 
     def enough() -> bool:
         nonlocal asked
-        clients = [httpx2.Client(timeout=30, trust_env=False) for _ in range(8)]
+        clients = [httpx2.Client(timeout=PATIENCE, trust_env=False) for _ in range(8)]
         for client in clients:  # kept open meanwhile, so that no relay can take them all one after the other
             answer = client.post(
                 f"{stack.relay}/v1/chat/completions",
@@ -42,7 +42,7 @@ def _asks_until(stack: Stack, model: str, key: str, data: Path) -> int:
             client.close()
         return all(now > then for now, then in zip(_served_by_each(data), before, strict=True))
 
-    eventually(enough, 60, what="every relay has served")
+    eventually(enough, what="every relay has served")
     return asked
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ class Upstream:
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
-    left_time: float = 0.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,7 +85,6 @@ class _Endless(_Handler):
             while not self.upstream.left.wait(0.01):
                 self.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
         except OSError:
-            self.upstream.left_time = time.monotonic()
             self.upstream.left.set()
         self.close_connection = True
 

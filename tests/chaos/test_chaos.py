@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
 from prove.campaign import Campaign
 from prove.checks import Findings
 from prove.faults import FAULTS
 from prove.records import Violation
 from prove.validate import judge, read_deployment, read_lines
-
-pytestmark = pytest.mark.timeout(110)
 
 
 async def broken_by(campaign: Campaign, *faults: str) -> list[Violation]:

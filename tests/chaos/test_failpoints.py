@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.harness.waiting import PATIENCE
 from trunkline.failpoints import at_fault, parse
 
 _PROGRAM = """
@@ -23,7 +24,7 @@ for passage in range(1, 4):
 def run(armed: str) -> tuple[int, list[str]]:
     """Exit status and passages of a program with a failpoint in a loop of three."""
     ended = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, armed], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", _PROGRAM, armed], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     return ended.returncode, ended.stdout.split()
 

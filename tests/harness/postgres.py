@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from operator_cli.postgres.cluster import ROLE
 from operator_cli.postgres.server import EmbeddedPostgres, prepare
 from operator_cli.process import launch_argv, launch_options
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE, eventually
 
 SUPERUSER = ROLE
 TEMPLATE = "migrated_template"
@@ -94,20 +94,20 @@ def running_postgres(directory: Path) -> Iterator[TestPostgres]:
     with log.open("ab") as output:
         process = subprocess.Popen(launch_argv(server.program), **launch_options(server.program, output.fileno()))
     try:
-        eventually(lambda: answers(server.dsn("postgres")), 30.0, what=f"Postgres of {log}")
+        eventually(lambda: answers(server.dsn("postgres")), what=f"Postgres of {log}")
         running = TestPostgres(server, process)
         running.make_roles()
         yield running
     finally:
         process.send_signal(server.program.death_signal)
-        process.wait(30.0)
+        process.wait(PATIENCE)
         server.close()
 
 
 def answers(dsn: str) -> bool:
     """Whether a server takes connections there."""
     try:
-        psycopg.connect(dsn, connect_timeout=5).close()
+        psycopg.connect(dsn, connect_timeout=PATIENCE).close()
     except psycopg.OperationalError:
         return False
     return True

@@ -3,6 +3,9 @@
 Law: a wait ends as soon as the condition holds, and fails with the last thing it saw when it never does. A condition
 that raises AssertionError has not come true yet; any other exception is the caller's. What is no wait has a name of its
 own here: `turns` for an order of things on one event loop, `pace` for somebody who is slow on purpose.
+
+How long anything takes says how busy the machine is, and nothing else. So there is one deadline for everything, PATIENCE,
+which is there for what never happens; tests/unit/harness/test_no_stopwatch.py finds every other.
 """
 
 from __future__ import annotations
@@ -11,15 +14,17 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 
 T = TypeVar("T")
 
+PATIENCE: Final = 90
+"""Seconds after which what a test waits for is said never to come."""
 _FIRST_PAUSE = 0.005  # seconds
 _LONGEST_PAUSE = 0.1  # seconds
 
 
-def eventually(condition: Callable[[], T], deadline: float = 10.0, *, what: str = "") -> T:
+def eventually(condition: Callable[[], T], deadline: float = PATIENCE, *, what: str = "") -> T:
     """The first true answer of `condition`, asked again and again for at most `deadline` seconds."""
     saw: object = None
     for pause in _pauses(deadline):
@@ -34,11 +39,13 @@ def eventually(condition: Callable[[], T], deadline: float = 10.0, *, what: str 
 
 
 @overload
-async def eventually_async(condition: Callable[[], Awaitable[T]], deadline: float = 10.0, *, what: str = "") -> T: ...
-@overload
-async def eventually_async(condition: Callable[[], T], deadline: float = 10.0, *, what: str = "") -> T: ...
 async def eventually_async(
-    condition: Callable[[], Awaitable[T]] | Callable[[], T], deadline: float = 10.0, *, what: str = ""
+    condition: Callable[[], Awaitable[T]], deadline: float = PATIENCE, *, what: str = ""
+) -> T: ...
+@overload
+async def eventually_async(condition: Callable[[], T], deadline: float = PATIENCE, *, what: str = "") -> T: ...
+async def eventually_async(
+    condition: Callable[[], Awaitable[T]] | Callable[[], T], deadline: float = PATIENCE, *, what: str = ""
 ) -> T:
     """`eventually` for the event loop; the condition may be async."""
     saw: object = None
@@ -77,4 +84,4 @@ def _pauses(deadline: float) -> Iterator[float]:
 
 def _complaint(condition: object, deadline: float, what: str, saw: object) -> str:
     name = what or getattr(condition, "__name__", repr(condition))
-    return f"{name} did not come true within {deadline} s; last seen: {saw!r}"
+    return f"{name} did not come true within {deadline:g} s; last seen: {saw!r}"

@@ -21,7 +21,8 @@ from google.genai import errors as google_errors
 from google.genai import types as google
 from pydantic import BaseModel, ConfigDict
 
-TIMEOUT_SECONDS: Final = 30.0
+from tests.harness.waiting import PATIENCE
+
 PNG: Final = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -337,10 +338,10 @@ async def clients(url: str, api_key: str, heads: list[httpx2.Headers]) -> AsyncI
         heads.append(response.headers)
 
     watched: dict[str, Any] = {"event_hooks": {"response": [answered]}, "trust_env": False}
-    options = google.HttpOptions(base_url=url, timeout=int(TIMEOUT_SECONDS * 1000), async_client_args=watched)
+    options = google.HttpOptions(base_url=url, timeout=1000 * PATIENCE, async_client_args=watched)
     of_google = genai.Client(api_key=api_key, http_options=options)
-    patience: dict[str, Any] = {"max_retries": 0, "timeout": TIMEOUT_SECONDS}
-    http = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, **watched)
+    patience: dict[str, Any] = {"max_retries": 0, "timeout": PATIENCE}
+    http = httpx2.AsyncClient(timeout=PATIENCE, **watched)
     async with (
         openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=api_key, http_client=http, **patience) as of_openai,
         anthropic.AsyncAnthropic(base_url=url, api_key=api_key, http_client=http, **patience) as of_anthropic,

@@ -63,7 +63,7 @@ def running_mock(directory: Path) -> Iterator[str]:
     with log.open("w") as out:
         process = subprocess.Popen([node, str(_MOCK), *settings], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
     try:
-        eventually(lambda: _READY in log.read_text() or process.poll() is not None, 30, what="the mock listens")
+        eventually(lambda: _READY in log.read_text() or process.poll() is not None, what="the mock listens")
         said = log.read_text()
         assert _READY in said, said
         yield said.partition(_READY)[2].split()[0]

@@ -14,6 +14,7 @@ import pytest
 
 from admin_svc.assembly import Running, serve
 from admin_svc.settings import Settings
+from tests.harness.waiting import PATIENCE
 from tests.integration.admin_svc.doubles import FakeRouter
 from trunkline.rpc import RefusalRead, read_error
 from trunkline.settings import read
@@ -67,10 +68,12 @@ async def running_admin(dsn: str, **environment: str) -> AsyncIterator[Admin]:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(settings, stop, ready.set_result))
         try:
-            running = await asyncio.wait_for(ready, 20)
+            running = await asyncio.wait_for(ready, PATIENCE)
             headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
             async with (
-                httpx2.AsyncClient(base_url=f"http://{running.http_address}", headers=headers, timeout=20) as http,
+                httpx2.AsyncClient(
+                    base_url=f"http://{running.http_address}", headers=headers, timeout=PATIENCE
+                ) as http,
                 grpc.aio.insecure_channel(
                     running.grpc_address, options=[("grpc.use_local_subchannel_pool", 1)]
                 ) as channel,
@@ -89,7 +92,7 @@ class WithToken:
 
     def __getattr__(self, method: str) -> Callable[[Any], Any]:
         call = getattr(self._stub, method)
-        return lambda request: call(request, metadata=self._metadata, timeout=20)
+        return lambda request: call(request, metadata=self._metadata, timeout=PATIENCE)
 
 
 @pytest.fixture

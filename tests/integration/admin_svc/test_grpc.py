@@ -8,6 +8,7 @@ import grpc
 from google.protobuf import field_mask_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.harness.waiting import PATIENCE
 from tests.integration.admin_svc.conftest import READ_TOKEN, Admin, WithToken
 from trunkline.errors import Code, Reason
 from trunkline.v1 import admin_pb2 as pb
@@ -85,13 +86,15 @@ async def test_scopes_and_deadlines_are_asked_for(admin: Admin) -> None:
         assert (await admin.refusal(reader.DeleteGroup(pb.DeleteGroupRequest(name="x")))).reason == Reason.SCOPE_MISSING
         assert (await admin.refusal(reader.SyncChannels(pb.SyncChannelsRequest()))).reason == Reason.SCOPE_MISSING
         bare = admin_pb2_grpc.AdminServiceStub(channel)
-        assert (await admin.refusal(bare.ListGroups(pb.ListGroupsRequest(), timeout=5))).reason == Reason.TOKEN_INVALID
+        assert (
+            await admin.refusal(bare.ListGroups(pb.ListGroupsRequest(), timeout=PATIENCE))
+        ).reason == Reason.TOKEN_INVALID
         metadata = (("authorization", f"Bearer {READ_TOKEN}"),)
         refusal = await admin.refusal(bare.ListGroups(pb.ListGroupsRequest(), metadata=metadata))
         assert refusal.reason == Reason.DEADLINE_MISSING
         health: Any = health_pb2_grpc.HealthStub(channel)
         asked = health_pb2.HealthCheckRequest(service="trunkline.v1.AdminService")
-        assert (await health.Check(asked, timeout=5)).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await health.Check(asked, timeout=PATIENCE)).status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_every_method_answers_over_grpc(admin: Admin) -> None:

@@ -17,7 +17,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE, eventually
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, ENVIRONMENT
 
 CHANNEL_KEY, HEADER_VALUE = "sk-upstream-0123456789", "header-s3cret-value"
@@ -30,7 +30,7 @@ class Process:
     def __init__(self, process: subprocess.Popen[bytes], log: Path, address: str) -> None:
         self.process, self.log = process, log
         headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-        self.http = httpx2.Client(base_url=f"http://{address}", headers=headers, timeout=20, trust_env=False)
+        self.http = httpx2.Client(base_url=f"http://{address}", headers=headers, timeout=PATIENCE, trust_env=False)
 
     def readiness(self) -> int:
         """The status of `/readyz`; 0 while nobody answers."""
@@ -58,7 +58,7 @@ def started(tmp_path: Path, port: int, **environment: str) -> Iterator[Process]:
     finally:
         service.http.close()
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_every_fault_of_the_settings_is_told_at_once_and_no_secret() -> None:
@@ -71,7 +71,12 @@ def test_every_fault_of_the_settings_is_told_at_once_and_no_secret() -> None:
         "TRUNKLINE_ADMIN_POOL_SIZE": "none",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "admin_svc"], env=environment, capture_output=True, timeout=60, check=False, text=True
+        [sys.executable, "-m", "admin_svc"],
+        env=environment,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        text=True,
     )
     assert done.returncode == 78
     for name in ("SERVICE_TOKEN", "DSN", "PEPPER", "ENCRYPTION_KEYS", "ADMIN_POOL_SIZE"):
@@ -84,7 +89,7 @@ def test_it_migrates_serves_and_drains_and_never_logs_a_secret(
 ) -> None:
     """From an empty database to SIGTERM, at the most talkative level, with faults on the way."""
     with started(tmp_path, free_port(), TRUNKLINE_DSN=database_dsn, DEBUG="true") as service:
-        eventually(lambda: service.readiness() == 200, 30)
+        eventually(lambda: service.readiness() == 200)
         channel = {
             "name": "a",
             "provider": "p",
@@ -105,7 +110,7 @@ def test_it_migrates_serves_and_drains_and_never_logs_a_secret(
         fault = service.http.patch("/api/v1/channels/1", json={"remark": "odd"})
         assert (fault.status_code, fault.json()["error_code"]) == (500, "INTERNAL")
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(20) == 0
+        assert service.process.wait(PATIENCE) == 0
         log = service.log.read_text()
         for hidden in (CHANNEL_KEY, HEADER_VALUE, PROXY_PASSWORD, secret, ADMIN_TOKEN, 'pepper"', "A" * 43):
             assert hidden not in log
@@ -123,20 +128,20 @@ def test_it_waits_for_its_database_and_says_that_it_is_not_ready(
     socket_dir = tmp_path / "later"
     dsn = psycopg.conninfo.make_conninfo(migrated_dsn, host=str(socket_dir))
     with started(tmp_path, free_port(), TRUNKLINE_DSN=dsn) as service:
-        eventually(lambda: service.readiness() == 503, 30)
+        eventually(lambda: service.readiness() == 503)
         assert service.http.get("/health").status_code == 200
         refused = service.http.get("/api/v1/channels")
         assert (refused.status_code, refused.json()["error_code"]) == (503, "DATABASE_UNAVAILABLE")
         assert refused.headers["retry-after"] == "1"
         socket_dir.symlink_to(str(parts["host"]))
-        eventually(lambda: service.readiness() == 200, 30)
+        eventually(lambda: service.readiness() == 200)
 
 
 def test_it_gives_up_on_a_database_that_never_comes(tmp_path: Path, free_port: Callable[[], int]) -> None:
     """Within its start timeout, with one clear line and exit status 1."""
     dsn = f"host={tmp_path} dbname=nobody"
     with started(tmp_path, free_port(), TRUNKLINE_DSN=dsn, TRUNKLINE_ADMIN_START_TIMEOUT="300ms") as service:
-        assert service.process.wait(20) == 1
+        assert service.process.wait(PATIENCE) == 1
         assert "could not be reached within" in service.lines()[-1]["fault"]
 
 
@@ -148,5 +153,5 @@ def test_an_address_in_use_is_said_so(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with started(tmp_path, free_port(), TRUNKLINE_DSN=migrated_dsn, **{setting: address}) as service:
-            assert service.process.wait(20) == 1
+            assert service.process.wait(PATIENCE) == 1
             assert address in service.lines()[-1]["fault"]

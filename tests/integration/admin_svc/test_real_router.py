@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from tests.harness.postgres import ROUTER, as_role
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.admin_svc.conftest import ENVIRONMENT, SERVICE_TOKEN, Admin
 from trunkline.rpc import read_error
 from trunkline.v1 import router_pb2, router_pb2_grpc
@@ -43,7 +43,7 @@ async def real_router(dsn: str, port: int, log: Path) -> AsyncIterator[router_pb
             yield router_pb2_grpc.RouterServiceStub(channel)
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 async def test_what_a_mutation_calls_visible_a_router_decides_by(
@@ -57,7 +57,7 @@ async def test_what_a_mutation_calls_visible_a_router_decides_by(
             request = router_pb2.PickChannelRequest(pick=router_pb2.Pick(group="default", model="m"))
             metadata = (("authorization", f"Bearer {SERVICE_TOKEN}"),)
             try:
-                plan = (await router.PickChannel(request, metadata=metadata, timeout=5)).plan
+                plan = (await router.PickChannel(request, metadata=metadata, timeout=PATIENCE)).plan
             except grpc.aio.AioRpcError as error:
                 return read_error(error).reason
             return [(candidate.channel_name, candidate.key) for candidate in plan.candidates]
@@ -66,7 +66,7 @@ async def test_what_a_mutation_calls_visible_a_router_decides_by(
             await admin.running.broadcaster.sync(0.2)
             return admin.running.broadcaster.is_connected(f"127.0.0.1:{port}")
 
-        await eventually_async(in_force, 20)
+        await eventually_async(in_force)
         full = {"visible_on": 1, "of": 1, "lagging": [], "lapsed": []}
         body = {"name": "a", "provider": "p", "base_url": "http://h", "keys": ["sk-upstream-key"], "models": ["m"]}
         created = await admin.http.post("/api/v1/channels", json=body)

@@ -16,6 +16,7 @@ from trunkline.secret import Secret
 from trunkline.v1 import revision_pb2
 
 Routers = tuple[FakeRouter, FakeRouter]
+LONGEST = 60.0  # seconds that a mutation may wait
 CHANNEL: dict[str, Any] = {"name": "a", "provider": "p", "base_url": "http://h"}
 
 
@@ -25,40 +26,39 @@ async def connected(admin: Admin, *routers: FakeRouter) -> None:
     await eventually_async(lambda: all(admin.running.broadcaster.is_connected(router.id) for router in routers))
 
 
-async def visibility(admin: Admin, **query: str) -> tuple[dict[str, Any], float]:
-    """Make a change; where it is in force, and the seconds the call took."""
+async def visibility(admin: Admin, *, wait: str = "ALL", limit: float = LONGEST) -> tuple[dict[str, Any], bool]:
+    """Make a change; where it is in force, and whether the time limit was waited out."""
     loop = asyncio.get_running_loop()
     start = loop.time()
+    query = {"wait": wait, "wait_timeout": f"{limit * 1000:.0f}ms"}
     response = await admin.http.post("/api/v1/channels", json=CHANNEL, params=query)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()["visibility"]
-    return answer, loop.time() - start
+    return answer, loop.time() - start >= limit
 
 
 async def test_a_change_is_in_force_on_every_router_when_the_call_returns(admin: Admin, routers: Routers) -> None:
     """Each was told the head, said that it serves it, and heard a token that is good there alone."""
     await connected(admin, *routers)
-    answer, seconds = await visibility(admin)
+    answer, ran_out = await visibility(admin)
     assert answer == {"visible_on": 2, "of": 2, "lagging": [], "lapsed": []}
-    assert seconds < 1.0
+    assert not ran_out
     assert {router.applied.revision for router in routers} == {2}
     for router in routers:
         bound = auth.bound(Secret(ADMIN_TOKEN), auth.TO_INVALIDATE, router.address).reveal()
         assert set(router.tokens) == {f"Bearer {bound}"}
 
 
-@pytest.mark.parametrize(
-    ("wait", "count", "lagging", "waits"), [("ALL", 1, ["router-2"], True), ("QUORUM", 1, ["router-2"], True)]
-)
+@pytest.mark.parametrize(("wait", "count", "lagging"), [("ALL", 1, ["router-2"]), ("QUORUM", 1, ["router-2"])])
 async def test_a_router_that_does_not_follow_is_named_as_lagging(
-    admin: Admin, routers: Routers, wait: str, count: int, lagging: list[str], waits: bool
+    admin: Admin, routers: Routers, wait: str, count: int, lagging: list[str]
 ) -> None:
     """The answer comes at the time limit, partial, and is no error."""
     routers[1].obeys = False
     await connected(admin, *routers)
-    answer, seconds = await visibility(admin, wait=wait, wait_timeout="400ms")
+    answer, ran_out = await visibility(admin, wait=wait, limit=0.4)
     assert answer == {"visible_on": count, "of": 2, "lagging": lagging, "lapsed": []}
-    assert (0.35 < seconds < 2.0) == waits
+    assert ran_out
 
 
 async def test_nobody_is_waited_for_when_none_is_asked(admin: Admin, routers: Routers) -> None:
@@ -66,9 +66,9 @@ async def test_nobody_is_waited_for_when_none_is_asked(admin: Admin, routers: Ro
     for router in routers:
         router.obeys = False
     await connected(admin, *routers)
-    answer, seconds = await visibility(admin, wait="NONE", wait_timeout="30s")
+    answer, ran_out = await visibility(admin, wait="NONE")
     assert (answer["visible_on"], answer["of"]) == (0, 2)
-    assert seconds < 1.0
+    assert not ran_out
     await eventually_async(lambda: all(router.told[-1].revision == 2 for router in routers))
 
 
@@ -76,10 +76,10 @@ async def test_a_quorum_is_enough_when_asked_for(admin: Admin, routers: Routers,
     """Two of three; the third is named."""
     async with FakeRouter("router-3", migrated_dsn, obeys=False).serving() as third:
         await connected(admin, *routers, third)
-        answer, seconds = await visibility(admin, wait="QUORUM", wait_timeout="30s")
+        answer, ran_out = await visibility(admin, wait="QUORUM")
         assert answer["visible_on"] == 2
         assert answer["lagging"] == ["router-3"]
-        assert seconds < 2.0
+        assert not ran_out
 
 
 async def test_a_router_whose_lease_runs_out_while_waited_for_has_lapsed(admin: Admin, routers: Routers) -> None:
@@ -87,9 +87,9 @@ async def test_a_router_whose_lease_runs_out_while_waited_for_has_lapsed(admin: 
     routers[1].obeys = False
     await connected(admin, *routers)
     await routers[1].lease(1.0)
-    answer, seconds = await visibility(admin, wait_timeout="30s")
+    answer, ran_out = await visibility(admin)
     assert answer == {"visible_on": 1, "of": 2, "lagging": [], "lapsed": ["router-2"]}
-    assert seconds < 5.0
+    assert not ran_out
 
 
 async def test_a_router_that_leaves_while_waited_for_has_lapsed(admin: Admin, routers: Routers) -> None:
@@ -97,7 +97,7 @@ async def test_a_router_that_leaves_while_waited_for_has_lapsed(admin: Admin, ro
     routers[1].obeys = False
     await connected(admin, *routers)
     async with asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(visibility(admin, wait_timeout="30s"))
+        call = tasks.create_task(visibility(admin))
         await eventually_async(lambda: bool(routers[1].told) and routers[1].told[-1].revision == 2)
         await routers[1].leave()
     assert call.result()[0]["lapsed"] == ["router-2"]
@@ -108,7 +108,7 @@ async def test_a_degraded_router_is_lagging_until_it_serves(admin: Admin, router
     routers[1].state = "DEGRADED"
     await connected(admin, *routers)
     async with asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(visibility(admin, wait_timeout="30s"))
+        call = tasks.create_task(visibility(admin))
         await eventually_async(lambda: routers[1].applied.revision == 2)
         assert not call.done()
         routers[1].say(state="SERVING")
@@ -120,16 +120,16 @@ async def test_a_router_on_another_branch_is_lagging(admin: Admin, routers: Rout
     routers[1].obeys = False
     await connected(admin, *routers)
     routers[1].say(revision_pb2.RevisionToken(revision=99, chain="f" * 64))
-    answer, _ = await visibility(admin, wait_timeout="300ms")
+    answer, _ = await visibility(admin, limit=0.3)
     assert (answer["visible_on"], answer["lagging"]) == (1, ["router-2"])
 
 
 async def test_a_router_that_took_its_lease_just_before_the_commit_is_counted(admin: Admin, migrated_dsn: str) -> None:
     """Leases are read again after the commit, so no live router is forgotten, and it is dialled at once."""
     async with FakeRouter("late", migrated_dsn).serving():
-        answer, seconds = await visibility(admin, wait_timeout="30s")
+        answer, ran_out = await visibility(admin)
     assert (answer["visible_on"], answer["of"]) == (1, 1)
-    assert seconds < 2.0
+    assert not ran_out
 
 
 async def test_a_change_made_by_hand_reaches_the_routers(admin: Admin, routers: Routers) -> None:
@@ -138,7 +138,7 @@ async def test_a_change_made_by_hand_reaches_the_routers(admin: Admin, routers: 
     await connected(admin, *routers)
     async with await psycopg.AsyncConnection.connect(admin.dsn, autocommit=True) as hand:
         await hand.execute("UPDATE channels SET status = 'DISABLED'")
-    await eventually_async(lambda: all(router.applied.revision == 3 for router in routers), 2.0)
+    await eventually_async(lambda: all(router.applied.revision == 3 for router in routers))
 
 
 async def test_two_admins_hint_the_same_routers(admin: Admin, routers: Routers, migrated_dsn: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.harness.processes import is_alive
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE, eventually
 
 _MAIN = """
 import os, sys
@@ -43,7 +43,7 @@ class Up:
 
     def complaint(self) -> str:
         """What it wrote to standard error until its end."""
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=PATIENCE)[1]
 
     def pids(self) -> list[int]:
         """The process numbers of every child it named."""
@@ -88,9 +88,9 @@ def start_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     for up in running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             up.process.send_signal(signal.SIGTERM)
-            up.process.communicate(timeout=5)
+            up.process.communicate(timeout=PATIENCE)
         up.process.kill()
-        up.process.communicate(timeout=5)
+        up.process.communicate(timeout=PATIENCE)
     for up in running:
         if up.ready:
             eventually(lambda up=up: not any(map(is_alive, up.pids())), what="every child is gone")  # type: ignore[misc]

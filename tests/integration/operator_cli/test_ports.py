@@ -8,6 +8,7 @@ import pytest
 
 from operator_cli import ports
 from operator_cli.errors import OperatorError, PortInUseError
+from tests.harness.waiting import PATIENCE
 
 
 def bind(number: int, *options: int) -> socket.socket:
@@ -37,7 +38,7 @@ def test_a_child_serves_beside_the_reservation() -> None:
     with port.socket, bind(port.number, socket.SO_REUSEPORT) as child:
         child.listen()
         for _ in range(20):
-            with socket.create_connection((ports.HOST, port.number), timeout=5):
+            with socket.create_connection((ports.HOST, port.number), timeout=PATIENCE):
                 child.accept()[0].close()
 
 
@@ -54,7 +55,7 @@ def test_connections_of_the_last_run_do_not_keep_a_port() -> None:
     for take in (ports.listen, ports.reserve):
         server = ports.listen(0, "--relay-port")
         number = server.number
-        client = socket.create_connection((ports.HOST, number), timeout=5)
+        client = socket.create_connection((ports.HOST, number), timeout=PATIENCE)
         served = server.socket.accept()[0]
         served.close()  # who closes first lingers
         client.close()

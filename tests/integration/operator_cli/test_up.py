@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.harness.processes import is_alive, working_in
-from tests.harness.waiting import eventually
+from tests.harness.waiting import PATIENCE, eventually
 from tests.integration.operator_cli.conftest import Up
 
 Start = Callable[..., Up]
@@ -23,7 +23,7 @@ Start = Callable[..., Up]
 
 def answering(url: str) -> int:
     """The process number of the stand-in that answers at `url`."""
-    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 — always our own http URL
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:  # noqa: S310 — always our own http URL
         return int(response.read())
 
 
@@ -31,7 +31,7 @@ def accepts(address: str) -> bool:
     """Whether somebody takes connections at `address`."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -67,7 +67,7 @@ def test_the_ready_line_names_everything_and_is_alone(start_up: Start) -> None:
     with psycopg.connect(ready["dsn"]) as connection:
         assert connection.info.user == connection.info.dbname == "trunkline"
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.communicate(timeout=30)[0] == ""
+    assert up.process.communicate(timeout=PATIENCE)[0] == ""
 
 
 def test_a_stop_drains_in_order_and_the_data_stays(start_up: Start) -> None:
@@ -76,7 +76,7 @@ def test_a_stop_drains_in_order_and_the_data_stays(start_up: Start) -> None:
     with psycopg.connect(up.ready["dsn"]) as connection:
         connection.execute("CREATE TABLE kept (n int)")
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(30) == 0
+    assert up.process.wait(PATIENCE) == 0
     assert journal(up) == ["relay", "router", "router", "admin"]
     assert not any(map(is_alive, up.pids()))
     assert not (up.data / "postgres" / "postmaster.pid").exists()
@@ -123,13 +123,13 @@ def test_a_database_that_dies_comes_back_with_its_data(start_up: Start) -> None:
 
     def kept() -> bool:
         try:
-            with psycopg.connect(up.ready["dsn"], connect_timeout=5) as connection:
+            with psycopg.connect(up.ready["dsn"], connect_timeout=PATIENCE) as connection:
                 connection.execute("SELECT n FROM kept")
         except psycopg.OperationalError:
             return False
         return True
 
-    eventually(kept, 20.0)
+    eventually(kept)
 
 
 def test_nothing_outlives_a_killed_supervisor_and_the_next_one_goes_on(start_up: Start) -> None:
@@ -191,7 +191,7 @@ def test_a_database_that_cannot_start_shows_why(start_up: Start) -> None:
     """Postgres's own last words are in the message."""
     up = start_up()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(30) == 0
+    assert up.process.wait(PATIENCE) == 0
     with (up.data / "postgres" / "postgresql.conf").open("a") as configuration:
         configuration.write("shared_buffers = '-1 parsecs'\n")
     again = start_up(ready=False)
@@ -241,7 +241,7 @@ def test_the_relay_alone_is_opened_and_only_when_plaintext_is_allowed(
     monkeypatch.setenv("TRUNKLINE_RELAY_LISTEN", "0.0.0.0:3000")
     refused = start_up(ready=False)
     assert "TRUNKLINE_ALLOW_PLAINTEXT" in refused.complaint()
-    assert refused.process.wait(30) == 1
+    assert refused.process.wait(PATIENCE) == 1
     assert not refused.data.exists()
     monkeypatch.setenv("TRUNKLINE_ALLOW_PLAINTEXT", "true")
     up = start_up()

@@ -21,10 +21,10 @@ from relay_svc.plan import TimeLimits
 from relay_svc.upstream import BrokenAnswer, Upstream, UpstreamAnswer, UpstreamRequest
 from relay_svc.upstream_http1 import Http1Upstream
 from relay_svc.upstream_httpx2 import Httpx2Upstream
-from tests.harness.waiting import turns
+from tests.harness.waiting import PATIENCE, turns
 
 BODY = b'{"model":"m"}'
-PATIENT = TimeLimits(connect=5, first_byte=5, idle=5, total=10)
+PATIENT = TimeLimits(connect=PATIENCE, first_byte=PATIENCE, idle=PATIENCE, total=2 * PATIENCE)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 
 from relay_svc.__main__ import serve
 from relay_svc.settings import Settings
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Script, Upstream
 from trunkline.settings import read
@@ -37,11 +37,11 @@ class RunningRelay:
 
     def http(self, **options: Any) -> httpx2.AsyncClient:
         """A client of its HTTP."""
-        return httpx2.AsyncClient(base_url=self.url, headers=HEADERS, timeout=10, trust_env=False, **options)
+        return httpx2.AsyncClient(base_url=self.url, headers=HEADERS, timeout=PATIENCE, trust_env=False, **options)
 
     def openai(self, api_key: str = API_KEY) -> openai.AsyncOpenAI:
         """The official SDK pointed at it."""
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, timeout=10)
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, timeout=PATIENCE)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A bare connection."""

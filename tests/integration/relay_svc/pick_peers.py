@@ -25,7 +25,7 @@ import uvloop
 
 from relay_svc.router_client.call import Call, Hear, open_call
 from relay_svc.router_client.call import Peer as Called
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.clients import Line, Manner, Peer
 from trunkline.secret import Secret
 from trunkline.service_settings import Tls
@@ -43,7 +43,9 @@ def on_each_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
     @functools.wraps(test)
     def run(new_loop: Callable[[], asyncio.AbstractEventLoop], **arguments: Any) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(asyncio.wait_for(test(**arguments), 30))  # no signal of a test's timeout reaches a still uvloop
+            runner.run(
+                asyncio.wait_for(test(**arguments), PATIENCE)
+            )  # no signal of a test's timeout reaches a still uvloop
 
     own = inspect.signature(test)
     loop = inspect.Parameter("new_loop", inspect.Parameter.KEYWORD_ONLY)

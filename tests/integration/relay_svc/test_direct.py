@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.harness.waiting import eventually_async, turns
+from tests.harness.waiting import PATIENCE, eventually_async, turns
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import LAST_CHUNK, SSE_HEAD, Call, answers, event, streams
 from trunkline.v1 import router_pb2 as pb
@@ -18,7 +18,7 @@ REQUEST = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     """Read one answer that has a length or is chunked."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
         if "chunked" not in headers.get("transfer-encoding", ""):
@@ -89,7 +89,7 @@ async def test_a_client_of_http_1_0_gets_no_chunks(bench: Bench) -> None:
     await bench.plan(streams)
     reader, writer = await bench.relay.connect()
     writer.write(REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     assert b"transfer-encoding" not in head
@@ -110,7 +110,7 @@ async def test_an_answer_cut_short_is_a_broken_transfer_for_http_1_0_too(bench: 
     reader, writer = await bench.relay.connect()
     writer.write(REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"))
     with pytest.raises(ConnectionResetError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await reader.read()
     writer.close()
 
@@ -181,7 +181,7 @@ async def test_a_drain_waits_for_an_open_stream_and_closes_what_is_idle() -> Non
         writer.write(REQUEST)
         await reader.readuntil(b"\n\n")
         bench.relay.stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await idle_reader.read() == b""
             go_on.set()
             assert (await reader.read()).endswith(b"0\r\n\r\n")

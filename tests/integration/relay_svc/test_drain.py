@@ -11,7 +11,7 @@ import sys
 import httpx2
 
 from tests.harness.ports import free_port
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, open_bench
 from tests.integration.relay_svc.routers import TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import DONE, LAST_CHUNK, SSE_HEAD, Call, Upstream, event
@@ -67,7 +67,7 @@ async def test_sigterm_lets_an_open_stream_end_and_then_the_process() -> None:
                     go_on.set()
                     assert b"".join([chunk async for chunk in chunks]) == event(None, "stop") + DONE
             assert process.stderr is not None
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 lines = (await process.stderr.read()).decode().splitlines()
                 assert await process.wait() == 0
         finally:

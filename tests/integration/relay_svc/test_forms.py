@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.clients import Line, Manner, Peer, plain
 from tests.integration.relay_svc.conftest import Bench, dead_port, open_bench
 from tests.integration.relay_svc.routers import API_KEY, candidate
@@ -78,7 +78,7 @@ class Sender:
 
     async def status(self) -> int:
         """The status of the answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return int((await self.reader.readuntil(b"\r\n\r\n")).split()[1])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay_svc.model_member import MOST_AT_ONCE
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import answers
 
@@ -196,7 +196,7 @@ async def test_each_path_has_a_largest_body_and_says_so(
 
 async def json_of(reader: asyncio.StreamReader) -> tuple[int, object]:
     """Read one response: its status and its JSON."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE):
         line, *fields = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         length = next(int(field.split(":")[1]) for field in fields if field.lower().startswith("content-length"))
         return int(line.split()[1]), json.loads(await reader.readexactly(length))

@@ -8,6 +8,7 @@ from google import genai
 from google.genai import types as google
 
 from relay_svc.dialects import Dialect
+from tests.harness.waiting import PATIENCE
 from tests.integration.relay_svc.conftest import Bench
 from tests.integration.relay_svc.routers import API_KEY, candidate
 from tests.integration.relay_svc.test_formats import PROVIDERS, cut, golden, plan
@@ -54,7 +55,7 @@ async def test_models_are_listed_for_anthropics_clients(bench: Bench) -> None:
 async def test_models_are_listed_for_googles_clients(bench: Bench) -> None:
     """On its own paths and on the shared one, with what each can do."""
     three(bench)
-    options = google.HttpOptions(base_url=bench.relay.url, timeout=10_000)
+    options = google.HttpOptions(base_url=bench.relay.url, timeout=1000 * PATIENCE)
     client = genai.Client(api_key=API_KEY, http_options=options)
     names = [model.name async for model in await client.aio.models.list()]
     found = await client.aio.models.get(model="gpt-4o")
@@ -134,7 +135,7 @@ async def test_lists_of_models_have_pages_where_their_sdks_turn_them(bench: Benc
         with pytest.raises(anthropic.BadRequestError):
             await client.models.list(after_id="nobody")
     google_client = genai.Client(
-        api_key=API_KEY, http_options=google.HttpOptions(base_url=bench.relay.url, timeout=10_000)
+        api_key=API_KEY, http_options=google.HttpOptions(base_url=bench.relay.url, timeout=1000 * PATIENCE)
     )
     listed = await google_client.aio.models.list(config={"page_size": 2})
     assert [model.name async for model in listed] == [f"models/{name}" for name in names]

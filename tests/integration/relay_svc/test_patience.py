@@ -246,5 +246,5 @@ async def test_a_wait_ends_with_the_request(bench: Bench) -> None:
         async with bench.relay.http() as client:
             return "trunkline_relay_in_flight_requests 0.0" in (await client.get("/metrics")).text
 
-    await eventually_async(none_left, 1.0)
+    await eventually_async(none_left)
     assert len(upstream.calls) == 1

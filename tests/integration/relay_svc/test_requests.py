@@ -14,7 +14,7 @@ from relay_svc import record
 from relay_svc.line_budget import LineBudget
 from relay_svc.upstream_http1.dialling import Dialler
 from tests.harness.ports import free_port
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, OWN, Bench, open_bench
 from tests.integration.relay_svc.routers import candidate
 from tests.integration.relay_svc.upstreams import Call, answers, streams
@@ -40,7 +40,7 @@ async def raw(bench: Bench, *parts: bytes) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await bench.relay.connect()
     for part in parts:
         writer.write(part)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE):
         answer = await _read(reader)
     writer.close()
     return answer
@@ -139,7 +139,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for() -> None:
     async with open_bench(TRUNKLINE_RELAY_CLIENT_TIMEOUT="200ms") as bench:
         assert (await raw(bench, b"POST / HTTP/1.1\r\nx-slow: "))[0] == 408
         reader, writer = await bench.relay.connect()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await reader.read() == b""
         writer.close()
 

@@ -14,7 +14,7 @@ from relay_svc.plan import NO_SHAPING, Asked, Outcome, PickRefused, PicksOverloa
 from relay_svc.router_client import LinkSettings, RouterClient
 from relay_svc.router_client.link import BUSY
 from tests.harness.ports import free_port
-from tests.harness.waiting import eventually_async, turns
+from tests.harness.waiting import PATIENCE, eventually_async, turns
 from tests.integration.relay_svc.conftest import CHAT, running_relay
 from tests.integration.relay_svc.routers import API_KEY, TOKEN, Router, candidate
 from tests.integration.relay_svc.upstreams import Upstream, answers
@@ -285,7 +285,7 @@ async def test_a_relay_that_ends_while_its_routers_die_does_end() -> None:
     """Neither end may swallow the other: a cancelled link stays cancelled."""
     for turn in range(10):
         router = Router("a", plans={"m": PLAN})
-        async with asyncio.timeout(5), router.serving(), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE), router.serving(), asyncio.TaskGroup() as tasks:
             client = RouterClient([router.address], SETTINGS, max_waiting=10)
             running = tasks.create_task(client.run(lambda: None))
             await client.pick(asked(), soon())

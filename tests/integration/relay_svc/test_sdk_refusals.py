@@ -11,6 +11,7 @@ import pytest
 from google import genai
 from google.genai import types as google
 
+from tests.harness.waiting import PATIENCE
 from tests.integration.relay_svc.conftest import Bench
 from tests.integration.relay_svc.routers import API_KEY, candidate
 from tests.integration.relay_svc.test_embeddings_and_counts import behind
@@ -30,7 +31,7 @@ def refusal(reason: Reason) -> pb.Refusal:
 
 def anthropics(bench: Bench, api_key: str = API_KEY) -> anthropic.AsyncAnthropic:
     """Make Anthropic's SDK, which repeats what it thinks can be mended so."""
-    return anthropic.AsyncAnthropic(base_url=bench.relay.url, api_key=api_key, max_retries=RETRIES, timeout=10)
+    return anthropic.AsyncAnthropic(base_url=bench.relay.url, api_key=api_key, max_retries=RETRIES, timeout=PATIENCE)
 
 
 async def by_anthropic(bench: Bench, api_key: str) -> Any:
@@ -88,7 +89,9 @@ async def test_a_wrong_key_is_tried_once(bench: Bench, ask: Ask) -> None:
 async def test_googles_clients_are_told_too(bench: Bench) -> None:
     """Their SDK repeats only when asked to; the header is there for those who write their own."""
     bench.router.refuses["m"] = refusal(Reason.NO_CHANNEL)
-    client = genai.Client(api_key=API_KEY, http_options=google.HttpOptions(base_url=bench.relay.url, timeout=10_000))
+    client = genai.Client(
+        api_key=API_KEY, http_options=google.HttpOptions(base_url=bench.relay.url, timeout=1000 * PATIENCE)
+    )
     with pytest.raises(genai.errors.ServerError) as caught:
         await client.aio.models.generate_content(model="m", contents="hi")
     await client.aio.aclose()

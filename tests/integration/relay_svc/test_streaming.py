@@ -11,7 +11,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.harness.waiting import eventually_async, pace
+from tests.harness.waiting import PATIENCE, eventually_async, pace
 from tests.integration.relay_svc.conftest import CHAT, HEADERS, Bench, open_bench
 from tests.integration.relay_svc.upstreams import (
     DONE,
@@ -212,7 +212,7 @@ async def test_a_client_that_leaves_mid_stream_is_noticed_upstream_at_once(bench
     await bench.plan(script)
     async with bench.relay.http() as client, client.stream("POST", CHAT, content=BODY) as answer:
         assert await anext(answer.aiter_raw()) == event("a")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await gone.wait()
     await eventually_async(lambda: bench.outcomes)
     assert bench.outcomes[0].result == pb.OUTCOME_RESULT_CLIENT_LEFT
@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_before_any_answer_is_noticed_upstream_at_onc
     writer.write(f"{HEAD}content-length: 13\r\n\r\n".encode() + b'{"model":"m"}')
     await asked.wait()
     writer.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await gone.wait()
     await eventually_async(lambda: bench.outcomes)
     assert bench.outcomes[0].result == pb.OUTCOME_RESULT_CLIENT_LEFT
@@ -315,7 +315,7 @@ async def test_a_client_that_takes_nothing_is_given_up() -> None:
         reader, writer = await bench.relay.connect()
         writer.write(f"{HEAD}content-length: {len(BODY)}\r\n\r\n".encode() + BODY)
         await reader.readuntil(b"\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await gone.wait()
         writer.close()
 

@@ -30,7 +30,8 @@ from tests.integration.relay_svc.clients import (
     rest_of,
 )
 
-SHORT = 0.1  # seconds
+SHORT = 0.1  # seconds, of a limit that is reached
+AMPLE = 1.5  # seconds, of a limit that is not, though the machine is busy
 HELLO = plain(b"hello")
 
 
@@ -101,13 +102,13 @@ async def test_the_idle_limit_begins_anew_with_every_read(client: Client) -> Non
         await line.send(CHUNKED)
         for _ in range(8):
             await line.send(chunks(b"x"))
-            await pace(SHORT / 2)
+            await pace(AMPLE / 6)
         await line.send(b"0\r\n\r\n")
 
     async with Peer(manner).serving() as peer, client.open() as upstream:
-        answer = await post(upstream, peer.url, limits=replace(PATIENT, idle=SHORT * 2))
+        answer = await post(upstream, peer.url, limits=replace(PATIENT, idle=AMPLE))
         assert await answer.read() == b"x"
-        await pace(SHORT * 2.5)  # longer than the limit
+        await pace(AMPLE * 1.2)  # longer than the limit
         assert await rest_of(answer) == b"x" * 7
 
 
@@ -135,7 +136,7 @@ async def test_a_request_that_is_not_taken_is_given_up(client: Client) -> None:
 @holds_for(OWN)
 async def test_an_answer_of_one_connection_after_another_keeps_its_own_time(client: Client) -> None:
     """The connection's timer serves limits of every length, in whatever order they come."""
-    waits = iter([0.0, 0.0, 5 * SHORT, 0.0, 3 * SHORT, 0.0])
+    waits = iter([0.0, 0.0, 1.4 * AMPLE, 0.0, 1.2 * AMPLE, 0.0])
 
     async def manner(line: Line) -> None:
         while True:
@@ -144,7 +145,7 @@ async def test_an_answer_of_one_connection_after_another_keeps_its_own_time(clie
             await line.send(HELLO)
 
     async with Peer(manner).serving() as peer, client.open() as upstream:
-        for first_byte in (60, SHORT, 60, SHORT, 60, SHORT):
+        for first_byte in (60, AMPLE, 60, AMPLE, 60, AMPLE):
             assert await asked(upstream, peer.url, limits=replace(PATIENT, first_byte=first_byte)) == (200, b"hello")
         assert peer.connections == 1
         with in_time(2 * SHORT), pytest.raises(ReadTimeout):

@@ -14,7 +14,7 @@ import pytest
 from relay_svc.plan import TimeLimits
 from relay_svc.upstream import BrokenAnswer, ConnectFailed, ConnectTimeout, Upstream, UpstreamFailure
 from relay_svc.upstream_http1 import Http1Upstream
-from tests.harness.waiting import eventually_async, turns
+from tests.harness.waiting import PATIENCE, eventually_async, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -184,7 +184,7 @@ async def test_a_cancelled_request_closes_its_connection_at_once(client: Client)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await gone.wait()
 
 

@@ -20,7 +20,7 @@ from relay_svc.upstream_http1.connection import MOST_UNREAD, Connection
 from relay_svc.upstream_http1.exchange import Answer
 from relay_svc.upstream_http1.request import Origin
 from tests.harness.fuzz import examples
-from tests.harness.waiting import eventually_async, pace, turns
+from tests.harness.waiting import PATIENCE, eventually_async, pace, turns
 from tests.integration.relay_svc.clients import (
     CHUNKED,
     EVERY,
@@ -267,7 +267,7 @@ async def floods(line: Line) -> None:
 @holds_for(EVERY)
 async def test_a_stream_that_never_pauses_is_given_up_when_its_time_is_over(client: Client, refuses: float) -> None:
     """Though there are bytes at hand each time that anybody looks, in the connection or in the socket."""
-    async with Peer(floods).serving() as peer, client.open() as upstream, asyncio.timeout(5):
+    async with Peer(floods).serving() as peer, client.open() as upstream, asyncio.timeout(PATIENCE):
         sink = Sink(refuses=refuses)
         answer = await post(upstream, peer.url, limits=replace(PATIENT, total=SHORT))
         with pytest.raises(ReadTimeout):

@@ -15,9 +15,10 @@ import grpc
 import psycopg
 
 from router_svc.__main__ import Router
+from router_svc.desk import LONGEST_LIMIT
 from router_svc.settings import Settings
 from tests.harness.postgres import ROUTER, SUPERUSER, as_role
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from trunkline.rpc import RefusalRead, dial, read_error
 from trunkline.secret import ApiKeyHasher, Sealer, Secret
 from trunkline.settings import read
@@ -54,9 +55,11 @@ class Client:
 
     stub: router_pb2_grpc.RouterServiceStub
     metadata: tuple[tuple[str, str], ...]
-    timeout: float = 5.0  # seconds
+    timeout: float = PATIENCE
 
-    async def pick(self, model: str, group: str = "default", *, limit: float = 2.0, **pick: object) -> router_pb2.Plan:
+    async def pick(
+        self, model: str, group: str = "default", *, limit: float = LONGEST_LIMIT, **pick: object
+    ) -> router_pb2.Plan:
         """Pick for a group, or for an API key when one is given."""
         caller = {} if "api_key" in pick else {"group": group}
         message = router_pb2.Pick(model=model, **caller, **pick)  # type: ignore[arg-type]  # fields by name
@@ -116,7 +119,7 @@ async def running_router(dsn: str, **environ: str) -> AsyncIterator[RunningRoute
             for channel in running.channels:
                 await channel.close()
             stop.set()
-            await asyncio.wait({serving}, timeout=10.0)
+            await asyncio.wait({serving}, timeout=PATIENCE)
 
 
 @dataclass(slots=True)

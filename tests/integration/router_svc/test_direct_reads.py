@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.router_svc.running import (
     Client,
     Database,
@@ -89,7 +89,7 @@ async def test_with_the_cache_off_picks_share_reads(uncached: RunningRouter, dat
     ]
     await stream.write(router_pb2.PickChannelsRequest(items=items))
     answered: dict[int, bool] = {}
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE):
         while len(answered) < len(items):
             message = await stream.read()
             assert isinstance(message, router_pb2.PickChannelsResponse)
@@ -109,7 +109,7 @@ async def test_with_the_cache_off_and_no_database_what_is_held_serves(
     await client.pick("m", min_token=token)
     async with frozen(database):
         assert (await client.pick("m", limit=2.0)).candidates
-        async with asyncio.timeout(15.0):
+        async with asyncio.timeout(PATIENCE):
             for _ in range(20):
                 assert (await client.pick("m", limit=2.0)).candidates  # a database that failed is not waited for again
         assert (await refusal_of(client.pick("none", limit=0.3))).reason is Reason.UNVERIFIED

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from router_svc import disk
 from tests.harness.ports import free_port
 from tests.harness.postgres import TestPostgres
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.router_svc.running import (
     Client,
     Database,
@@ -50,7 +50,7 @@ async def kept(directory: Path, revision: int) -> None:
                 slot.copy.close()
         return found[:1] == [revision]
 
-    await eventually_async(lambda: asyncio.to_thread(newest), 15.0)
+    await eventually_async(lambda: asyncio.to_thread(newest))
 
 
 async def keep_one(dsn: str, directory: Path, database: Database) -> None:
@@ -213,7 +213,7 @@ async def test_a_router_that_may_write_no_file_of_that_size_serves_and_says_so_o
     )
     try:
         failed = 'trunkline_router_disk_copies_total{result="failed"} 1.0'
-        await eventually_async(lambda: asyncio.to_thread(lambda: failed in page(http, "/metrics")), 30.0)
+        await eventually_async(lambda: asyncio.to_thread(lambda: failed in page(http, "/metrics")))
         assert await asyncio.to_thread(page, http, "/readyz")
         assert not bytes_of(tmp_path)
     finally:
@@ -227,7 +227,7 @@ async def test_a_router_that_may_write_no_file_of_that_size_serves_and_says_so_o
 def page(address: str, path: str) -> str:
     """Fetch a page; empty while it cannot be had."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=2.0) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
             body: str = answer.read().decode()
             return body
     except (urllib.error.URLError, OSError):

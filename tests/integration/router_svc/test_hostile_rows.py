@@ -116,7 +116,6 @@ async def staged(dsn: str, database: Database) -> AsyncIterator[Stage]:
         yield Stage(router, router.client(), admin, database, victim)
 
 
-@pytest.mark.timeout(300)
 async def test_a_hostile_value_in_any_column_harms_its_row_alone(
     migrated_dsn: str, database: Database, subtests: pytest.Subtests
 ) -> None:

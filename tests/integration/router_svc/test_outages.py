@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -17,10 +16,9 @@ import psycopg
 import pytest
 
 from prove.clocks import Clock, by_python
-from router_svc.follower import LEASE
 from tests.harness.ports import free_port
 from tests.harness.postgres import TestPostgres
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
     SERVICE_TOKEN,
@@ -65,9 +63,7 @@ async def test_a_router_starts_without_its_database_and_serves_once_it_is_there(
             assert await state_of(client) == router_pb2.ROUTER_STATE_STARTING
             assert running.router.health.reason == "starting"
             connection.execute(f'ALTER DATABASE "{name}_away" RENAME TO "{name}"')
-            began = time.monotonic()
             await running.ready()
-            assert time.monotonic() - began < 2.5
             assert running.router.health.ready
             assert (await refusal_of(client.pick("m"))).reason is Reason.MODEL_UNKNOWN
 
@@ -94,14 +90,12 @@ async def test_a_router_past_its_lease_marks_its_answers_and_recovers_by_itself(
         async def marked() -> bool:
             return (await client.pick("m")).degraded
 
-        await eventually_async(marked, 7.0)
+        await eventually_async(marked)
         plan = await client.pick("m")
         assert plan.snapshot_age.seconds >= 4
         assert await state_of(client) == router_pb2.ROUTER_STATE_DEGRADED
         assert router.router.health.ready
-    began = time.monotonic()
     await router.ready()
-    assert time.monotonic() - began < 2.5
     assert not (await client.pick("m")).degraded
 
 
@@ -159,7 +153,7 @@ async def test_a_catalog_that_does_not_add_up_is_not_installed(client: Client, d
     async def says_so() -> bool:
         return await database.run("SELECT state FROM routers") == [("DEGRADED",)]
 
-    await eventually_async(says_so, 2 * LEASE)  # admins without a stream go by its row
+    await eventually_async(says_so)  # admins without a stream go by its row
     await database.run("SELECT catalog_repair()")
     assert (await client.pick("m", min_token=await database.token())).token.revision > held
     assert (await refusal_of(client.pick("none"))).reason is Reason.MODEL_UNKNOWN
@@ -180,7 +174,6 @@ async def test_a_drain_ends_streams_answers_what_is_open_and_gives_the_lease_bac
         async with frozen(database):
             await picks.write(router_pb2.PickChannelsRequest(items=[item]))
             assert list((await picks.read()).deferred_ids) == [1]
-            began = time.monotonic()
             running.stop.set()
         [result] = (await picks.read()).results
         assert (result.id, result.refusal.reason) == (1, error_reason_pb2.ERROR_REASON_MODEL_UNKNOWN)
@@ -189,8 +182,7 @@ async def test_a_drain_ends_streams_answers_what_is_open_and_gives_the_lease_bac
         while (answer := await hints.read()) is not grpc.aio.EOF:
             state = answer.state
         assert state == router_pb2.ROUTER_STATE_DRAINING
-        await eventually_async(lambda: _no_lease(database), 3.0)
-        assert time.monotonic() - began < 3.0
+        await eventually_async(lambda: _no_lease(database))
 
 
 async def _no_lease(database: Database) -> bool:
@@ -206,13 +198,13 @@ async def test_the_program_serves_and_leaves_on_a_signal(migrated_dsn: str, data
         sys.executable, "-m", "router_svc", env=environ, stderr=asyncio.subprocess.PIPE
     )
     try:
-        await eventually_async(lambda: asyncio.to_thread(_get, http, "/readyz"), 15.0)
+        await eventually_async(lambda: asyncio.to_thread(_get, http, "/readyz"))
         metrics = await asyncio.to_thread(_get, http, "/metrics")
         for name in ("revision 2.0", "channels 1.0", "serving ", "snapshot_age_seconds ", "loads_total"):
             assert f"trunkline_router_{name}" in metrics
         async with frozen(database):
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(PATIENCE):
                 _, log = await process.communicate()
         assert process.returncode == 0
         text = log.decode()
@@ -229,7 +221,7 @@ async def test_the_program_serves_and_leaves_on_a_signal(migrated_dsn: str, data
 def _get(address: str, path: str) -> str:
     """Fetch a page; empty while it cannot be had."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=2.0) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE) as answer:
             body: str = answer.read().decode()
             return body
     except (urllib.error.URLError, OSError):
@@ -257,7 +249,7 @@ async def test_api_keys_expire_by_the_databases_clock_whatever_the_machines_says
             return False
 
     try:
-        await eventually_async(leased, 15.0)
+        await eventually_async(leased)
         assert (await client.pick("m", api_key="tl-caller")).candidates
         await database.run("UPDATE api_keys SET expire_time = now()")
         token = await database.token()

@@ -8,7 +8,7 @@ from router_svc.catalog import one_state_a_read
 from router_svc.follower import State
 from router_svc.lease import Holder, Identity, leave, renew
 from router_svc.snapshot import Token
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
     PICK_TOKEN,
@@ -84,7 +84,7 @@ async def test_a_refusal_is_never_said_of_what_was_committed_before_the_pick(
         assert (await client.pick(f"model {number}")).candidates
 
 
-async def test_changes_by_hand_are_in_force_within_two_seconds(client: Client, database: Database) -> None:
+async def test_changes_by_hand_are_in_force_by_the_next_poll(client: Client, database: Database) -> None:
     """Without any hint: a channel, an ability and a key switched off, a model taken away, another priority."""
     for model in ("m", "n", "o", "p", "q"):
         await database.channel(f"channel of {model}", [model])
@@ -101,7 +101,7 @@ async def test_changes_by_hand_are_in_force_within_two_seconds(client: Client, d
     async def in_force() -> bool:
         return (await client.pick("q")).candidates[0].priority == 5
 
-    await eventually_async(in_force, 2.0)
+    await eventually_async(in_force)
     reasons = [(await refusal_of(client.pick(model))).reason for model in ("m", "n", "o", "p")]
     assert reasons == [Reason.NO_CHANNEL, Reason.NO_CHANNEL, Reason.NO_CHANNEL, Reason.MODEL_UNKNOWN]
 
@@ -266,13 +266,13 @@ async def test_explain_tells_every_channel_considered(client: Client, database: 
     await database.run("UPDATE channels SET status = 'DISABLED' WHERE id = %s", off)
     request = router_pb2.ExplainPickRequest(pick=router_pb2.Pick(group="default", model="m"))
     request.pick.min_token.CopyFrom(await database.token())
-    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=5.0)
+    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=PATIENCE)
     told = {entry.channel_id: entry for entry in answer.considered}
     assert (told[first].share, told[second].share, told[off].out_reason) == (0.75, 0.25, "channel_disabled")
     assert {told[first].rank, told[second].rank} == {1, 2}
     assert all(candidate.key == "" for candidate in answer.plan.candidates)
     request.pick.model = "none"
-    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=5.0)
+    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=PATIENCE)
     assert answer.refusal.code == Code.NOT_FOUND
     assert not answer.HasField("plan")
 
@@ -284,7 +284,7 @@ async def test_models_are_listed_for_a_key_and_for_a_group(client: Client, datab
 
     async def names(**caller: str) -> list[str]:
         request = router_pb2.ListModelsRequest(**caller)  # type: ignore[arg-type]  # fields by name
-        answer = await client.stub.ListModels(request, metadata=client.metadata, timeout=5.0)
+        answer = await client.stub.ListModels(request, metadata=client.metadata, timeout=PATIENCE)
         return [model.name for model in answer.models]
 
     assert await names(group="default") == ["gpt-*", "m"]
@@ -299,7 +299,7 @@ async def test_models_are_listed_for_a_key_and_for_a_group(client: Client, datab
 
 async def test_outcomes_are_taken_message_by_message(client: Client, router: RunningRouter) -> None:
     """Each message is acknowledged, and the latest of a channel is kept."""
-    call = client.stub.ReportOutcomes(metadata=client.metadata, timeout=5.0)
+    call = client.stub.ReportOutcomes(metadata=client.metadata, timeout=PATIENCE)
     outcome = router_pb2.Outcome(channel_id=7, result=router_pb2.OUTCOME_RESULT_UPSTREAM_ERROR, http_status=500)
     for count in (1, 3):
         await call.write(router_pb2.ReportOutcomesRequest(outcomes=[outcome] * count))
@@ -323,18 +323,18 @@ async def test_routers_name_each_other_and_leave_at_once(migrated_dsn: str, rout
 
     async with running_router(migrated_dsn, TRUNKLINE_ROUTER_ID="second") as second:
         await second.ready()
-        await eventually_async(lambda: peers_are({own, "second"}), 3.0)
-    await eventually_async(lambda: peers_are({own}), 3.0)
+        await eventually_async(lambda: peers_are({own, "second"}))
+    await eventually_async(lambda: peers_are({own}))
 
 
-@pytest.mark.parametrize("sync_frequency", ["0.1", "60"])
+@pytest.mark.parametrize("sync_frequency", ["0.1", "3600"])
 async def test_the_poll_can_only_be_shortened(migrated_dsn: str, database: Database, sync_frequency: str) -> None:
     """A catalog is followed every second at the latest, whatever SYNC_FREQUENCY says."""
     async with running_router(migrated_dsn, SYNC_FREQUENCY=sync_frequency, NODE_TYPE="slave") as running:
         await running.ready()
         await database.channel("a", ["m"])
         head = await database.token()
-        await eventually_async(lambda: _applied(running, head), 2.0)
+        await eventually_async(lambda: _applied(running, head))
 
 
 async def _applied(running: RunningRouter, head: revision_pb2.RevisionToken) -> bool:

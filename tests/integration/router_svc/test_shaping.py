@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.harness.waiting import PATIENCE
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
     PICK_TOKEN,
@@ -166,7 +167,7 @@ async def test_a_proxy_is_for_those_who_may_have_keys(
             strict=True, system_prompt_mode=router_pb2.SYSTEM_PROMPT_MODE_DEFAULT
         )
     request = router_pb2.ExplainPickRequest(pick=router_pb2.Pick(group="default", model="m"))
-    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=5.0)
+    answer = await client.stub.ExplainPick(request, metadata=client.metadata, timeout=PATIENCE)
     assert PASSWORD not in f"{answer}{await client.status()}"
     await reached_through(database, channel_id, url=PROXY_URL, sealed_for=channel_id + 1)
     refusal = await refusal_of(client.pick("m", min_token=await database.token()))
@@ -188,15 +189,15 @@ async def test_what_reaches_an_account_is_masked_however_a_plan_is_asked_for(
     for caller, clear in ((SERVICE_TOKEN, True), (PICK_TOKEN, False), (ADMIN_TOKEN, False)):
         client = router.client(caller)
         unary = await client.stub.PickChannel(
-            router_pb2.PickChannelRequest(pick=pick), metadata=client.metadata, timeout=5.0
+            router_pb2.PickChannelRequest(pick=pick), metadata=client.metadata, timeout=PATIENCE
         )
-        stream = client.stub.PickChannels(metadata=client.metadata, timeout=5.0)
+        stream = client.stub.PickChannels(metadata=client.metadata, timeout=PATIENCE)
         await stream.write(router_pb2.PickChannelsRequest(items=[router_pb2.PickChannelsRequest.Item(id=1, pick=pick)]))
         streamed = await stream.read()
         await stream.done_writing()
         assert isinstance(streamed, router_pb2.PickChannelsResponse)
         explained = await client.stub.ExplainPick(
-            router_pb2.ExplainPickRequest(pick=pick), metadata=client.metadata, timeout=5.0
+            router_pb2.ExplainPickRequest(pick=pick), metadata=client.metadata, timeout=PATIENCE
         )
         for plan, shown in ((unary.plan, clear), (streamed.results[0].plan, clear), (explained.plan, False)):
             [candidate] = plan.candidates

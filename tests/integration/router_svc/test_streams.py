@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,7 @@ import grpc
 import pytest
 from prometheus_client import REGISTRY
 
+from router_svc.desk import LONGEST_LIMIT
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
     Client,
@@ -165,24 +165,25 @@ async def test_with_the_database_frozen_known_models_are_served_as_before(
     await client.pick("m", min_token=await database.token())
     positive, negative = PickStream(client), PickStream(router.client())
     async with frozen(database):
-        slowest = 0.0
+        await negative.ask(*[f"none {number}" for number in range(20)], limit=LONGEST_LIMIT)
+        assert len((await negative.answer()).deferred_ids) == 20
         for _ in range(40):
-            await negative.ask(*[f"none {number}" for number in range(20)], limit=0.4)
-            assert (await negative.answer()).answers_request
-            began = time.monotonic()
             [known] = await positive.ask("m")
             answer = await positive.answer()
-            slowest = max(slowest, time.monotonic() - began)
             assert [result.id for result in answer.results] == [known]
             assert (await client.pick("m")).candidates
-        results = await negative.deferred(800)
-        assert {reason_of(result) for result in results.values()} == {Reason.UNVERIFIED}
-        assert all(result.refusal.HasField("retry_delay") for result in results.values())
-        assert slowest < 0.25
+        [brief] = await negative.ask("none", limit=0.2)
+        assert (await negative.answer()).answers_request
+        # The first that is deferred no longer: the others wait still, and nothing that was answered waited for them.
+        results = await negative.deferred(1)
+        assert set(results) == {brief}
+        assert reason_of(results[brief]) is Reason.UNVERIFIED
+        assert results[brief].refusal.HasField("retry_delay")
         refusal = await refusal_of(client.pick("none", limit=0.2))
         assert (refusal.reason, refusal.code, refusal.retry_delay) == (Reason.UNVERIFIED, Code.UNAVAILABLE, 1.0)
         stale = revision_pb2.RevisionToken(revision=10_000, chain="00")
         assert (await refusal_of(client.pick("m", limit=0.2, min_token=stale))).reason is Reason.STALE
+    assert {reason_of(result) for result in (await negative.deferred(20)).values()} == {Reason.MODEL_UNKNOWN}
     assert (await refusal_of(client.pick("none"))).reason is Reason.MODEL_UNKNOWN
 
 
@@ -192,13 +193,13 @@ async def test_a_stream_holds_so_many_deferred_picks_and_no_more(client: Client,
     await client.pick("m")
     stream = PickStream(client)
     async with frozen(database):
-        await stream.ask(*[f"none {number}" for number in range(1000)], limit=1.0)
+        await stream.ask(*[f"none {number}" for number in range(1000)], limit=LONGEST_LIMIT)
         assert len((await stream.answer()).deferred_ids) == 1000
-        await stream.ask(*[f"none {number}" for number in range(100)], limit=1.0)
+        await stream.ask(*[f"none {number}" for number in range(100)], limit=LONGEST_LIMIT)
         answer = await stream.answer()
         assert len(answer.deferred_ids) == 24
         assert {reason_of(result) for result in answer.results} == {Reason.UNVERIFIED}
-        await stream.deferred(1024)
+    await stream.deferred(1024)
     await stream.ask("none")
     assert len((await stream.answer()).deferred_ids) == 1
     assert len(await stream.deferred(1)) == 1
@@ -210,14 +211,12 @@ async def test_picks_of_one_stream_have_their_own_time_limits(client: Client, da
     await client.pick("m")
     stream = PickStream(client)
     async with frozen(database):
-        began = time.monotonic()
-        [patient] = await stream.ask("none", limit=0.8)
+        [patient] = await stream.ask("none", limit=LONGEST_LIMIT)
         [impatient] = await stream.ask("none", limit=0.1)
         await stream.answer()
         await stream.answer()
         assert set(await stream.deferred(1)) == {impatient}
-        assert time.monotonic() - began < 0.6
-        assert set(await stream.deferred(1)) == {patient}
+    assert set(await stream.deferred(1)) == {patient}, "once the database is back"
 
 
 async def test_picks_of_one_message_have_their_own_time_limits(client: Client, database: Database) -> None:
@@ -226,9 +225,9 @@ async def test_picks_of_one_message_have_their_own_time_limits(client: Client, d
     await client.pick("m")
     stream = PickStream(client)
     request = router_pb2.PickChannelsRequest()
-    for number, seconds in ((1, 4), (2, 0)):
+    for number, milliseconds in ((1, int(LONGEST_LIMIT * 1000)), (2, 100)):
         item = request.items.add(id=number, pick=router_pb2.Pick(group="default", model="none"))
-        item.time_limit.FromNanoseconds(seconds * 1_000_000_000 + 100_000_000)
+        item.time_limit.FromMilliseconds(milliseconds)
     async with frozen(database):
         await stream.call.write(request)
         await stream.answer()
@@ -254,24 +253,21 @@ async def test_the_router_speaks_first_and_answers_each_message(router: RunningR
 
 
 async def test_a_hint_makes_a_change_be_in_force_at_once(router: RunningRouter, database: Database) -> None:
-    """Told after it was applied; from then on every pick decides by it. No waiting for the poll."""
+    """Told after it was applied; from then on every pick decides by it. There is no poll to wait for."""
     channel_id = await database.channel("a", ["m"])
     client = router.client()
+    router.router.cache.follower._poll = 3_600.0
     async with invalidating(router) as call:
-        spans = []
         for number in range(20):
             status = "DISABLED" if number % 2 == 0 else "ENABLED"
             await database.run("UPDATE channels SET status = %s WHERE id = %s", status, channel_id)
             token = await database.token()
-            began = time.monotonic()
             await call.write(router_pb2.InvalidateRequest(admin_id="an admin", head=token))
             await applied_on(call, token)
-            spans.append(time.monotonic() - began)
             if status == "ENABLED":
                 assert (await client.pick("m")).token == token
             else:
                 assert (await refusal_of(client.pick("m"))).reason is Reason.NO_CHANNEL
-        assert sorted(spans)[10] < 0.2
 
 
 async def test_an_empty_call_means_catch_up_now(router: RunningRouter, database: Database) -> None:
@@ -298,13 +294,11 @@ async def test_catching_up_by_hand_says_when_it_cannot(router: RunningRouter, da
     """With the database frozen: UNVERIFIED in bounded time, not an old revision."""
     async with frozen(database), invalidating(router) as call:
         await call.done_writing()
-        began = time.monotonic()
 
         async def all_answers() -> list[Any]:
             return [answer async for answer in call]
 
         assert (await refusal_of(all_answers())).reason is Reason.UNVERIFIED
-        assert time.monotonic() - began < 4.0
 
 
 async def test_only_those_who_may_invalidate_do(router: RunningRouter) -> None:

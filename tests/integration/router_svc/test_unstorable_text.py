@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import message_factory
 
 from tests.harness.string_fields import string_fields
+from tests.harness.waiting import PATIENCE
 from tests.integration.router_svc.running import ADMIN_TOKEN, Database, RunningRouter, refusal_of, running_router
 from trunkline.auth import TO_INVALIDATE, bound
 from trunkline.errors import Reason
@@ -49,10 +50,10 @@ async def test_a_nul_in_any_string_field_of_any_call_is_never_the_routers_fault(
             call = getattr(by.stub, name)
             try:
                 if method.client_streaming:
-                    async for _ in call(iter([request]), metadata=by.metadata, timeout=10):
+                    async for _ in call(iter([request]), metadata=by.metadata, timeout=PATIENCE):
                         break
                 else:
-                    await call(request, metadata=by.metadata, timeout=10)
+                    await call(request, metadata=by.metadata, timeout=PATIENCE)
                     wrong.append((name, path, "answered"))
             except grpc.aio.AioRpcError as error:
                 if read_error(error).reason is not Reason.INVALID_FIELDS:
@@ -80,7 +81,7 @@ async def test_one_hostile_pick_of_a_message_leaves_the_others_their_plans(
     stream = client.stub.PickChannels(metadata=client.metadata)
     await stream.write(router_pb2.PickChannelsRequest(items=items))
     results: dict[int, router_pb2.PickChannelsResponse.Result] = {}
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(PATIENCE):
         while len(results) < len(items):
             message = await stream.read()
             assert isinstance(message, router_pb2.PickChannelsResponse)

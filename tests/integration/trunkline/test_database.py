@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
+from tests.harness.waiting import PATIENCE
 from trunkline.database import Connection, Pool, PoolExhausted, open_pool
 from trunkline.secret import Secret
 
@@ -58,7 +59,7 @@ async def test_backends_that_say_nothing_are_given_up_within_the_time_given(pool
     for backend in backends:
         os.kill(backend, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(PoolTimeout):
                 await silence(pool, backends)
     finally:

@@ -16,7 +16,7 @@ from relay_svc.exchange import Exchange
 from relay_svc.http_protocol import RelayConnection
 from relay_svc.settings import Settings as RelaySettings
 from router_svc.settings import Settings as RouterSettings
-from tests.harness.waiting import eventually_async, turns
+from tests.harness.waiting import PATIENCE, eventually_async, turns
 from trunkline import descriptors
 from trunkline.http_bounds import DEFAULTS, HttpBounds
 from trunkline.http_connection import BoundedConnection
@@ -68,7 +68,7 @@ class Serving:
                 writer.write(part)
                 await writer.drain()
         came = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError):
                 while piece := await reader.read(1 << 16):
                     came += piece
@@ -178,7 +178,7 @@ async def test_the_preface_of_http2_is_answered_in_words_wherever_it_is_cut() ->
             await writer.drain()
             await turns()
             writer.write(preface[cut:])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 came = await reader.read()
             writer.close()
             assert came.startswith(b"HTTP/1.1 505 ")
@@ -264,7 +264,7 @@ async def test_every_server_keeps_every_bound(kind: str, name: str) -> None:
             writer.write(part)
             await turns(20)
         came = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             with contextlib.suppress(ConnectionError):
                 while piece := await reader.read(1 << 16):
                     came += piece
@@ -280,7 +280,7 @@ async def test_a_body_that_does_not_end_holds_no_connection(kind: str) -> None:
     async with serving(kind, replace(DEFAULTS, body_timeout=0.05)) as server:
         reader, writer = await server.connect()
         writer.write(b"POST " + PATH + b" HTTP/1.1\r\nhost: x\r\nx-unread: 1\r\ncontent-length: 100\r\n\r\nab")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             came = await reader.read()
         writer.close()
         assert came.startswith(b"HTTP/1.1 ")
@@ -292,7 +292,7 @@ async def test_a_body_that_goes_wrong_behind_its_response_has_no_second_one(kind
     async with serving(kind) as server:
         reader, writer = await server.connect()
         writer.write(b"POST " + PATH + b" HTTP/1.1\r\nhost: x\r\nx-unread: 1\r\n" + CHUNKED + b"\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             came = await reader.readuntil(b"\r\n\r\n")
             writer.write(b"ZZ\r\n")
             came += await reader.read()

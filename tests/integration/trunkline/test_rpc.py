@@ -9,6 +9,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tests.harness.waiting import PATIENCE
 from trunkline import auth, errors, rpc
 from trunkline.guess_brake import MOST_WRONG
 from trunkline.secret import Secret
@@ -92,7 +93,7 @@ def picking(model: str) -> router_pb2.PickChannelRequest:
 async def test_a_refusal_arrives_with_its_reason_values_and_request_id(dialled: rpc.Dialled) -> None:
     """All that varies is in the metadata, the caller's own request id too."""
     metadata = (*dialled.metadata, ("x-request-id", "mine"))
-    read = await refusal(stub_of(dialled).PickChannel(picking("m"), metadata=metadata, timeout=5))
+    read = await refusal(stub_of(dialled).PickChannel(picking("m"), metadata=metadata, timeout=PATIENCE))
     assert read.reason == errors.Reason.NO_CHANNEL
     assert read.metadata == {
         "group": "default",
@@ -105,7 +106,7 @@ async def test_a_refusal_arrives_with_its_reason_values_and_request_id(dialled: 
 
 async def test_an_unforeseen_fault_is_internal_and_shows_nothing(dialled: rpc.Dialled) -> None:
     """Its text goes to the log alone."""
-    read = await refusal(stub_of(dialled).PickChannel(picking("boom"), metadata=dialled.metadata, timeout=5))
+    read = await refusal(stub_of(dialled).PickChannel(picking("boom"), metadata=dialled.metadata, timeout=PATIENCE))
     assert (read.code, read.reason) == (errors.Code.INTERNAL, errors.Reason.INTERNAL)
     assert "sk-hidden" not in read.message + str(read.metadata)
 
@@ -127,21 +128,21 @@ async def test_a_unary_call_without_a_deadline_is_refused(dialled: rpc.Dialled) 
 async def test_a_call_needs_a_token_that_is_known(dialled: rpc.Dialled, metadata: Any, reason: errors.Reason) -> None:
     """On unary calls and on streams."""
     stub = stub_of(dialled)
-    assert (await refusal(stub.PickChannel(picking("m"), metadata=metadata, timeout=5))).reason == reason
-    stream = stub.PickChannels(metadata=metadata, timeout=5)
+    assert (await refusal(stub.PickChannel(picking("m"), metadata=metadata, timeout=PATIENCE))).reason == reason
+    stream = stub.PickChannels(metadata=metadata, timeout=PATIENCE)
     assert (await refusal(stream.read())).reason == reason
 
 
 async def test_a_token_without_the_scope_is_told_which(dialled: rpc.Dialled) -> None:
     """The service token may not invalidate."""
-    stream = stub_of(dialled).Invalidate(metadata=dialled.metadata, timeout=5)
+    stream = stub_of(dialled).Invalidate(metadata=dialled.metadata, timeout=PATIENCE)
     read = await refusal(stream.read())
     assert (read.reason, read.metadata["scope"]) == (errors.Reason.SCOPE_MISSING, auth.INVALIDATE)
 
 
 async def test_a_stream_answers_and_may_end_in_a_refusal(dialled: rpc.Dialled) -> None:
     """Answers first, then the typed end."""
-    stream = stub_of(dialled).PickChannels(metadata=dialled.metadata, timeout=5)
+    stream = stub_of(dialled).PickChannels(metadata=dialled.metadata, timeout=PATIENCE)
     await stream.write(router_pb2.PickChannelsRequest())
     assert (await stream.read()).answers_request
     await stream.done_writing()
@@ -152,7 +153,7 @@ async def test_a_stream_answers_and_may_end_in_a_refusal(dialled: rpc.Dialled) -
 async def test_a_streaming_handler_may_write_instead_of_yield(server: rpc.Server) -> None:
     """Both of gRPC's styles pass the gate."""
     peer = rpc.dial(server.address, Secret("adm"))
-    stream = stub_of(peer).Invalidate(metadata=peer.metadata, timeout=5)
+    stream = stub_of(peer).Invalidate(metadata=peer.metadata, timeout=PATIENCE)
     assert (await stream.read()).router_id == "r"
     assert await stream.read() == grpc.aio.EOF
     await peer.channel.close()
@@ -161,7 +162,9 @@ async def test_a_streaming_handler_may_write_instead_of_yield(server: rpc.Server
 async def test_a_handler_knows_its_caller(dialled: rpc.Dialled) -> None:
     """Scopes and the request id, cut to a bound."""
     metadata = (*dialled.metadata, ("x-request-id", "r" * 1000))
-    answer = await stub_of(dialled).GetRouterStatus(router_pb2.GetRouterStatusRequest(), metadata=metadata, timeout=5)
+    answer = await stub_of(dialled).GetRouterStatus(
+        router_pb2.GetRouterStatusRequest(), metadata=metadata, timeout=PATIENCE
+    )
     assert answer.version == "credentials+pick"
     assert answer.router_id == "r" * 128
 
@@ -215,9 +218,9 @@ async def test_what_is_no_message_is_read_for_known_callers_alone_and_is_their_f
     metadata = dialled.metadata if known else (("authorization", "Bearer nobody"),)
     call = raw(dialled, SERVICE + method, streams=streams)
     if streams:
-        read = await refusal(answer_to(call(metadata=metadata, timeout=5), message))
+        read = await refusal(answer_to(call(metadata=metadata, timeout=PATIENCE), message))
     else:
-        read = await refusal(call(message, metadata=metadata, timeout=5))
+        read = await refusal(call(message, metadata=metadata, timeout=PATIENCE))
     assert read.reason == (errors.Reason.INVALID_FIELDS if known else errors.Reason.TOKEN_INVALID)
     assert not any(record.exc_info for record in caplog.records)
     assert "Traceback" not in caplog.text
@@ -238,9 +241,9 @@ async def test_nonsense_to_an_open_method_is_a_refusal_without_a_trace(
     """Anybody may send it, so it must not fill the log."""
     call = raw(dialled, method, streams=streams)
     if streams:
-        read = await refusal(answer_to(call(timeout=5), NONSENSE[0]))
+        read = await refusal(answer_to(call(timeout=PATIENCE), NONSENSE[0]))
     else:
-        read = await refusal(call(NONSENSE[0], timeout=5))
+        read = await refusal(call(NONSENSE[0], timeout=PATIENCE))
     assert read.reason == errors.Reason.INVALID_FIELDS
     assert "Traceback" not in caplog.text
 
@@ -248,7 +251,7 @@ async def test_nonsense_to_an_open_method_is_a_refusal_without_a_trace(
 async def test_health_can_be_listed(dialled: rpc.Dialled) -> None:
     """Every service's at once."""
     health: Any = health_pb2_grpc.HealthStub(dialled.channel)
-    listed = await health.List(cast("Any", health_pb2).HealthListRequest(), timeout=5)
+    listed = await health.List(cast("Any", health_pb2).HealthListRequest(), timeout=PATIENCE)
     serving = health_pb2.HealthCheckResponse.SERVING
     assert {name: entry.status for name, entry in listed.statuses.items()} == {
         "": serving,
@@ -277,7 +280,7 @@ async def test_reflection_finds_methods_in_both_versions(
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    stream = method(timeout=5)
+    stream = method(timeout=PATIENCE)
     await stream.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol))
     answer = await stream.read()
     stream.cancel()
@@ -292,18 +295,20 @@ async def test_whoever_guesses_tokens_is_told_to_wait_and_a_right_token_is_not(d
     reasons = []
     for number in range(MOST_WRONG + 5):
         wrong = (("authorization", f"Bearer guess-{number}"),)
-        call = stub.PickChannel(picking("m"), metadata=wrong, timeout=5)
+        call = stub.PickChannel(picking("m"), metadata=wrong, timeout=PATIENCE)
         reasons.append((await refusal(call)).reason)
     assert reasons[0] == errors.Reason.TOKEN_INVALID
     assert reasons[-1] == errors.Reason.TOO_MANY_WRONG_TOKENS
-    stream = stub.PickChannels(metadata=(("authorization", "Bearer guess"),), timeout=5)
+    stream = stub.PickChannels(metadata=(("authorization", "Bearer guess"),), timeout=PATIENCE)
     assert (await refusal(stream.read())).reason == errors.Reason.TOO_MANY_WRONG_TOKENS
-    assert (await refusal(stub.PickChannel(picking("m"), timeout=5))).reason == errors.Reason.TOKEN_INVALID
-    right = stub.PickChannel(picking("m"), metadata=dialled.metadata, timeout=5)
+    assert (await refusal(stub.PickChannel(picking("m"), timeout=PATIENCE))).reason == errors.Reason.TOKEN_INVALID
+    right = stub.PickChannel(picking("m"), metadata=dialled.metadata, timeout=PATIENCE)
     assert (await refusal(right)).reason == errors.Reason.NO_CHANNEL
 
 
 async def test_a_message_larger_than_any_of_ours_is_not_taken(dialled: rpc.Dialled) -> None:
     """Whoever sends it: it is refused before it is held."""
-    call = raw(dialled, SERVICE + "PickChannel", streams=False)(bytes(5 << 20), metadata=dialled.metadata, timeout=10)
+    call = raw(dialled, SERVICE + "PickChannel", streams=False)(
+        bytes(5 << 20), metadata=dialled.metadata, timeout=PATIENCE
+    )
     assert (await refusal(call)).code == errors.Code.RESOURCE_EXHAUSTED

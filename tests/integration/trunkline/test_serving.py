@@ -6,13 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.harness.waiting import PATIENCE
 from trunkline.serving import Health, HttpServer, operations
 from trunkline.settings import Listen
 
 
 async def serving(server: HttpServer, stop: asyncio.Event, body: Any) -> None:
     """Run `body` while the server serves, then stop it."""
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve(stop))
         try:
             await body()

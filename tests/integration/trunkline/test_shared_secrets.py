@@ -20,7 +20,7 @@ import pytest
 
 from admin_svc.assembly import serve
 from admin_svc.settings import Settings
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.admin_svc.conftest import ENVIRONMENT, Admin, running_admin
 from tests.integration.router_svc.running import (
     ADMIN_TOKEN,
@@ -65,7 +65,7 @@ async def refused_at_start(dsn: str, **secrets: str) -> str:
     """What an admin says that does not start."""
     settings = read(Settings, ENVIRONMENT | {"TRUNKLINE_DSN": dsn} | SECRETS | secrets)
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await serve(settings, asyncio.Event(), lambda _: None)
     [leaf] = caught.value.exceptions
     assert isinstance(leaf, OSError)
@@ -108,7 +108,7 @@ async def test_a_router_with_foreign_secrets_answers_nothing_and_says_which(
                 refusal = await refusal_of(pick)
                 assert (refusal.reason, refusal.metadata["cause"]) == (Reason.UNVERIFIED, Cause.SECRETS_DIFFER)
             listing = router_pb2.ListModelsRequest(api_key=api_key)
-            listed = await refusal_of(client.stub.ListModels(listing, metadata=client.metadata, timeout=5))
+            listed = await refusal_of(client.stub.ListModels(listing, metadata=client.metadata, timeout=PATIENCE))
             assert listed.reason is Reason.UNVERIFIED
             assert (await client.status()).state == router_pb2.ROUTER_STATE_DEGRADED
             await eventually_async(lambda: setting in running.router.health.reason)
@@ -251,7 +251,6 @@ class Flow:
                 raise
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
 async def test_secrets_rotate_in_any_order_without_a_false_no(migrated_dsn: str, order: tuple[int, ...]) -> None:
     """Pepper and encryption key at once: API keys and channels of before, of meanwhile and of after are served."""

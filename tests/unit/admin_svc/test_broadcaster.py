@@ -13,7 +13,7 @@ from admin_svc.broadcaster import Broadcaster
 from admin_svc.fanout import Report
 from admin_svc.link import BrokenStreamError, Link
 from admin_svc.records import RouterLease, Sight, Token
-from tests.harness.waiting import eventually_async, turns
+from tests.harness.waiting import PATIENCE, eventually_async, turns
 from trunkline.errors import Cause, DatabaseUnavailable
 from trunkline.v1 import router_pb2
 
@@ -86,7 +86,7 @@ async def test_a_change_is_visible_only_with_routers_of_a_read_that_began_after_
     database = Database("a")
     made = broadcaster(database)
     database.open.clear()
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(made._refresh())
         await eventually_async(lambda: database.begun == 1)
         database.routers["b"] = "b:1"
@@ -125,7 +125,7 @@ async def test_a_database_that_went_back_is_noticed_and_a_read_that_a_commit_ove
     database.head = token(5)
     await made._refresh()
     database.open.clear()
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(made._refresh())
         await eventually_async(lambda: database.begun == 2)
         made.committed(token(6))
@@ -163,7 +163,7 @@ async def test_another_routers_word_is_not_taken_for_that_of_whom_was_dialled() 
     with pytest.raises(BrokenStreamError):
         await link_of(made, undialled)._listen(cast("Any", Stream("b")))
     assert made.fanout.peers["a"].heard is None
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(link_of(made, undialled)._listen(cast("Any", Stream("a"))))
         await eventually_async(lambda: made.fanout.peers["a"].heard is not None)
         listening.cancel()
@@ -174,7 +174,7 @@ async def test_what_a_router_said_on_a_stream_counts_no_more_when_that_is_broken
     made = broadcaster(Database("a"))
     await made._refresh()
     say(made, "a", 1)
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(link_of(made, breaks).run())
         await eventually_async(lambda: made.fanout.peers["a"].heard is None)
         running.cancel()
@@ -189,7 +189,7 @@ async def test_a_router_is_dialled_where_its_lease_says_and_while_it_has_one() -
     """One that moved is dialled anew, one that went no more."""
     database = Database("a", "b")
     made = Broadcaster(database, breaks, "admin")
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as made._tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as made._tasks:
         for routers in ({"a": "a:1", "b": "b:1"}, {"a": "a:2", "b": "b:1"}, {"a": "a:2"}, {}):
             kept = dict(made._links)
             database.routers = routers
@@ -207,7 +207,7 @@ async def test_a_state_that_a_router_names_and_nobody_knows_here_is_looked_up() 
     database.head = token(9)
     made = broadcaster(database)
     await made._refresh()
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(made._look_up())
         asked = tasks.create_task(made.visible(token(9), "ALL", 60.0))
         await eventually_async(lambda: made._waits)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from relay_svc.deadlines import Deadlines
+from tests.harness.waiting import PATIENCE, pace
 
 
 async def test_each_wait_ends_at_its_own_deadline() -> None:
@@ -19,7 +20,7 @@ async def test_each_wait_ends_at_its_own_deadline() -> None:
             await asyncio.Event().wait()
         ended.append(seconds)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         for seconds in (0.2, 0.05, 0.1, 0.0):
             tasks.create_task(wait(seconds))
     assert ended == [0.0, 0.05, 0.1, 0.2]
@@ -32,7 +33,7 @@ async def test_a_wait_that_ends_in_time_is_left_alone() -> None:
     with deadlines.within(0.02):
         pass
     with deadlines.within(5):
-        await asyncio.sleep(0.05)
+        await pace(0.05)
     assert not deadlines.open
 
 

@@ -15,7 +15,7 @@ from router_svc.lease import Identity, Renewed
 from router_svc.line import Line, LineDown
 from router_svc.lineage import Standing
 from router_svc.snapshot import Head, Token
-from tests.harness.waiting import turns
+from tests.harness.waiting import PATIENCE, turns
 from tests.unit.router_svc.builders import channel, snapshot
 from trunkline.errors import Cause
 from trunkline.secret import Secret
@@ -73,7 +73,7 @@ async def test_while_nothing_is_loaded_a_head_read_that_failed_is_news() -> None
     held, read = cache(), snapshot(channel(1))
     held._install(Loaded("full", read, read.head, [], 1), 0.0)
     held._lines[ReadHead] = DeadLine()
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         now = time.monotonic()
         waiting = tasks.create_task(held.news(now, now + 60.0))
         await turns()
@@ -109,7 +109,7 @@ async def behind() -> AsyncIterator[tuple[Cache, asyncio.Task[bool]]]:
     held, read, later = cache(), snapshot(channel(1)), snapshot(channel(2), revision=2)
     held._install(Loaded("full", read, read.head, [], 1), 0.0)
     held._lines[ReadHead] = ToldLine(HeadRead(later.head, b"[]"))
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         now = time.monotonic()
         waiting = tasks.create_task(held.news(now, now + 60.0))
         await turns()

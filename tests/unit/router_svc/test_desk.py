@@ -14,7 +14,7 @@ from router_svc.desk import MOST_WAITING, Desk, Request
 from router_svc.direct import Direct, Reading
 from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Token
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.unit.router_svc.builders import channel, open_any, snapshot
 from trunkline.errors import Cause, LostBranch, ModelUnknown, NoChannel, Stale, Unverified
 from trunkline.secret import Secret
@@ -42,7 +42,7 @@ def request_for(model: str, limit: float = 60.0, token: Token | None = None) -> 
 async def test_so_many_picks_wait_and_no_more_and_plans_go_out_all_the_same(desk: Desk) -> None:
     """The next refusal is put off at once, retryable; a plan waits for nothing."""
     desk._waiting = MOST_WAITING
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE):
         refused = await desk.settle_one(request_for("none"), time.monotonic())
         planned = await desk.settle_one(request_for("m"), time.monotonic())
     assert isinstance(refused.decision, Unverified)

@@ -14,6 +14,7 @@ from router_svc.direct import Direct, Reading
 from router_svc.draft import BadRow
 from router_svc.plan import Ask, Plan
 from router_svc.snapshot import Snapshot, Token
+from tests.harness.waiting import PATIENCE
 from tests.unit.router_svc.builders import channel, open_any, snapshot
 from trunkline.errors import ModelUnknown, NoChannel, Unverified
 from trunkline.secret import Secret
@@ -54,7 +55,7 @@ def request_for(model: str, limit: float = 0.1, token: Token | None = None) -> R
 
 async def settled(desk: Desk, request: Request) -> object:
     """Settle one pick."""
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(PATIENCE):
         return (await desk.settle_one(request, time.monotonic())).decision
 
 

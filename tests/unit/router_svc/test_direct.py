@@ -9,6 +9,7 @@ from router_svc.cache import Cache
 from router_svc.direct import _LONG, _QUEUE, Direct
 from router_svc.line import Line, LineDown
 from router_svc.plan import Ask
+from tests.harness.waiting import PATIENCE
 from trunkline.secret import Secret
 
 
@@ -38,7 +39,7 @@ async def test_a_pick_joins_only_a_read_that_has_not_begun() -> None:
     reads._line = line
     first = reads.join(Ask("m", group="default"))
     assert reads.join(Ask("n", group="default")) is first
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         working = tasks.create_task(reads._work())
         await line.begun.wait()
         second = reads.join(Ask("m", group="default"))

@@ -12,6 +12,7 @@ import pytest
 from router_svc import disk, keeper
 from router_svc.cache import Cache
 from router_svc.keeper import _REFRESH, Keeper
+from tests.harness.waiting import PATIENCE
 from tests.unit.router_svc.builders import channel, snapshot
 from trunkline.secret import Secret
 
@@ -59,7 +60,7 @@ async def test_the_first_copy_waits_for_no_rest(tmp_path: Path, monkeypatch: pyt
     """A router killed in its first seconds under changes that never pause has a copy to start from."""
     monkeypatch.setattr(keeper, "_UNSETTLED", inf)
     held, stop = cache(), asyncio.Event()
-    async with asyncio.timeout(60.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(Keeper(held, tmp_path, wait=1.0).run(stop))
         while not await asyncio.to_thread(copies, tmp_path):
             held.applied.tell()

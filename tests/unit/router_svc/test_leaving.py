@@ -12,6 +12,7 @@ from router_svc.line import Line, LineDown
 from router_svc.lineage import Lineage
 from router_svc.lookups import Lookups
 from router_svc.plan import Ask
+from tests.harness.waiting import PATIENCE
 from trunkline.secret import Secret
 
 
@@ -35,7 +36,7 @@ class BreakingLine(Line):
 async def ends(task: asyncio.Task[None]) -> bool:
     """Cancel a task; tell whether it ends."""
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=2.0)
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
     return bool(done)
 
 

@@ -11,6 +11,7 @@ from router_svc.line import Line, LineDown
 from router_svc.lineage import Lineage, Standing
 from router_svc.lookups import Lookups
 from router_svc.snapshot import Token
+from tests.harness.waiting import PATIENCE
 from trunkline.secret import Secret
 
 
@@ -45,7 +46,7 @@ async def test_what_the_database_says_of_a_revision_tells_how_its_token_stands(
     lineage = Lineage()
     lineage.restart([], Token(9, "nine"))
     lookups = Lookups(Told(answer), lineage)
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         working = tasks.create_task(lookups.run())
         await lookups.wait_for(4, time.monotonic() + 5.0)
         working.cancel()

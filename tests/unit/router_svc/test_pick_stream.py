@@ -18,6 +18,7 @@ from router_svc.pick_stream import MOST_PICKS, PickStream
 from router_svc.plan_writer import PlanWriter
 from router_svc.snapshot import ApiKey, Channel, Snapshot
 from router_svc.wire import Asks
+from tests.harness.waiting import PATIENCE
 from tests.unit.router_svc.builders import api_key, channel, open_any, plan_of, snapshot
 from trunkline.secret import ApiKeyHasher, Secret
 from trunkline.v1 import router_pb2
@@ -57,7 +58,7 @@ class Router:
         asks = Asks(ApiKeyHasher(Secret("pepper")))
         stream = PickStream(cast("Any", self), asks, Journal(), writer, self.send)
         item = router_pb2.PickChannelsRequest.Item(id=1, pick=router_pb2.Pick(group="default", model="m"))
-        async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
             await stream.take(router_pb2.PickChannelsRequest(items=[item] * picks).SerializeToString(), tasks)
         return [result.plan.degraded for message in self.sent for result in message.results]
 
@@ -104,7 +105,7 @@ class Stream:
         """Send picks in one message; give the results in their order."""
         items = [router_pb2.PickChannelsRequest.Item(id=number, pick=pick) for number, pick in enumerate(picks)]
         self._sent.clear()
-        async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
             await self._stream.take(router_pb2.PickChannelsRequest(items=items).SerializeToString(), tasks)
         results = router_pb2.PickChannelsResponse.FromString(b"".join(self._sent)).results
         assert [result.id for result in results] == list(range(len(picks)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
+from tests.harness.waiting import PATIENCE
 from trunkline.loop_lag import watch
 
 
 async def test_a_loop_that_was_held_up_is_seen_to_be_late() -> None:
     """By as long as it was held beyond the time of the look."""
     seen: asyncio.Queue[float] = asyncio.Queue()
-    async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(watch(seen.put_nowait, every=0.001))
         await seen.get()
         held_until = time.monotonic() + 0.05
