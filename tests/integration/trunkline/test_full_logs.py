@@ -13,7 +13,7 @@ import httpx2
 import psycopg
 import pytest
 
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.admin_svc.conftest import ADMIN_TOKEN, ENVIRONMENT
 from tests.integration.relay_svc.conftest import CHAT, HEADERS
 from tests.integration.relay_svc.routers import TOKEN, candidate
@@ -71,7 +71,7 @@ async def started(
             stderr=stream,
         )
         try:
-            async with httpx2.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=20) as client:
+            async with httpx2.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=PATIENCE) as client:
 
                 async def ready() -> bool:
                     assert process.poll() is None, process.returncode
@@ -80,13 +80,13 @@ async def started(
                     except httpx2.TransportError:
                         return False
 
-                await eventually_async(ready, 30)
+                await eventually_async(ready)
                 yield client
             process.terminate()
             assert await asyncio.to_thread(process.wait, 20) == 0
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 async def lost_lines(client: httpx2.AsyncClient) -> float:

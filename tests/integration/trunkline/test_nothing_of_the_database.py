@@ -22,7 +22,7 @@ from admin_svc.assembly import serve
 from admin_svc.settings import Settings
 from tests.harness.ports import free_port
 from tests.harness.postgres import SUPERUSER, as_role
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.admin_svc.conftest import ENVIRONMENT, Admin, running_admin
 from tests.integration.relay_svc.conftest import running_relay
 from tests.integration.router_svc.running import (
@@ -179,7 +179,7 @@ async def test_what_clients_see_of_a_database_that_fails_is_a_code(migrated_dsn:
             await eventually_async(lambda: router.router.cache.fault is not None or fault == "schema")
             await ask_router(heard, router.client(PICK_TOKEN))
             await ask_router(heard, router.client(SERVICE_TOKEN))
-            async with httpx2.AsyncClient(base_url=relay.url, timeout=20, trust_env=False) as http:
+            async with httpx2.AsyncClient(base_url=relay.url, timeout=PATIENCE, trust_env=False) as http:
                 await ask_relay(heard, http)
             await ask_admin(heard, admin)
     assert heard.leaks() == {}
@@ -208,7 +208,7 @@ async def test_services_that_never_reached_their_database_tell_nothing_of_it(dsn
         tasks.create_task(serve(settings, stop, lambda _: None))
         base = f"http://{settings.http_listen}"
         headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=20, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=PATIENCE, trust_env=False) as http:
             assert await heard.http("GET channels", http.get("/api/v1/channels")) == 503
             await heard.http("readyz", http.get("/readyz"))
         stop.set()

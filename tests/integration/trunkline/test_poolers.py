@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.harness.pooler import FakePooler
 from tests.harness.postgres import OWNER, SUPERUSER, as_role
-from tests.harness.waiting import eventually_async
+from tests.harness.waiting import PATIENCE, eventually_async
 from tests.integration.admin_svc.conftest import ENVIRONMENT
 from tests.integration.router_svc.running import environment
 from trunkline import pooler
@@ -57,7 +57,7 @@ async def pgbouncer(dsn: str, port: int, mode: str, extra: str = IGNORED) -> Asy
 
         async def up() -> bool:
             with contextlib.suppress(psycopg.OperationalError):
-                await (await psycopg.AsyncConnection.connect(behind, connect_timeout=2)).close()
+                await (await psycopg.AsyncConnection.connect(behind, connect_timeout=PATIENCE)).close()
                 return True
             return False
 
@@ -148,7 +148,7 @@ async def test_a_service_behind_shared_sessions_does_not_start(migrated_dsn: str
         )
         assert process.stderr is not None
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE):
                 lines = (await process.stderr.read()).decode().splitlines()
                 assert await process.wait() == 1
         finally:

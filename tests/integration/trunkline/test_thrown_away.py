@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.harness.waiting import PATIENCE
 from tests.integration.relay_svc.conftest import CHAT, open_bench
 from trunkline.http_keep_alive import MOST_THROWN_AWAY
 
@@ -26,7 +27,7 @@ async def test_a_client_that_sends_on_is_cut_off_after_the_bound(kind: str) -> N
         assert (await reader.readline()).startswith(b"HTTP/1.1 4")
         sent = 0
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while sent < FAR_MORE:
                     writer.write(PIECE)
                     await writer.drain()
