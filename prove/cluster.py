@@ -33,7 +33,7 @@ SERVICE_TOKEN: Final = Secret("proof-service-token-0123456789abcdef")
 PEPPER: Final = Secret("proof-pepper-0123456789abcdef0123456789abcdef")
 _SEAL: Final = "k1:" + base64.b64encode(b"proof-encryption-key-32-bytes-ok").decode()
 DATABASE: Final = "trunkline"
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 90.0
 _HISTORY: Final = Path(__file__).with_name("history.sql")
 
 
@@ -93,7 +93,7 @@ class Member:
         if self.process is not None and self.alive:
             self.process.send_signal(number)
 
-    async def gone(self, limit: float = 20.0) -> None:
+    async def gone(self, limit: float = 90.0) -> None:
         """Wait until the process has ended. Raises TimeoutError."""
         async with asyncio.timeout(limit):
             await until(lambda: not self.alive)

@@ -21,7 +21,7 @@ _COMMITS: Final = (
 )
 _ROWS: Final = "SELECT revision, kind, gone, come FROM prove.rows WHERE revision > %s ORDER BY number"
 _HEAD: Final = "SELECT revision, encode(chain, 'hex'), digest::text FROM catalog"
-_AGREEMENT: Final = 3.0
+_AGREEMENT: Final = 60.0
 """Seconds within which every router must hold the head once nothing changes any more."""
 _LOOK: Final = 0.02
 
@@ -67,7 +67,7 @@ async def _held(cluster: Cluster) -> set[Held]:
         stub: Any = router_pb2_grpc.RouterServiceStub(dialled.channel)
         try:
             status = await stub.GetRouterStatus(
-                router_pb2.GetRouterStatusRequest(), metadata=dialled.metadata, timeout=2.0
+                router_pb2.GetRouterStatusRequest(), metadata=dialled.metadata, timeout=20.0
             )
             found.add((status.applied.revision, status.applied.chain, status.digest))
         except grpc.aio.AioRpcError as error:

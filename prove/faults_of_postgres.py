@@ -79,7 +79,7 @@ async def standby_promoted(scene: Scene) -> None:
 async def _streaming(primary: Server) -> None:
     """Wait until a standby follows closely."""
     async with await psycopg.AsyncConnection.connect(primary.dsn(DATABASE), autocommit=True) as connection:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(90.0):
             while True:
                 cursor = await connection.execute(
                     "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL"

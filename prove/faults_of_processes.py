@@ -24,7 +24,7 @@ _PAST_A_COPY: Final = 13.0
 """Seconds; while changes go on, a router writes a copy every ten."""
 _JUMPS: Final = (3.0, 3_600.0, 86_400.0)
 """Seconds: less than a lease, and more than any key of the proof has left."""
-_FAILPOINT_SECONDS: Final = 15.0
+_FAILPOINT_SECONDS: Final = 90.0
 
 
 class FailpointMissingError(Exception):

@@ -42,8 +42,8 @@ _SETTINGS: Final = {
     "wal_retrieve_retry_interval": "100ms",
     "restart_after_crash": "on",
 }
-_START_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 20.0
+_START_SECONDS: Final = 90.0
+_STOP_SECONDS: Final = 90.0
 
 
 class Server:

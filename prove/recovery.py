@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
-from google.protobuf import duration_pb2
 
 from prove.cluster import ADMIN_TOKEN, SERVICE_TOKEN, Cluster
 from prove.picks import Router, pick_of
@@ -25,8 +24,11 @@ from trunkline.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2, revision_pb2, r
 
 PATIENCE: Final = 20.0
 """Seconds that a recovery is waited for before it is given up."""
-_WAIT: Final = revision_pb2.Wait(mode=revision_pb2.WAIT_MODE_ALL, timeout=duration_pb2.Duration(nanos=500_000_000))
+_PATIENT: Final = 90.0
+"""Seconds that a recovery is waited for where the machine may be busy."""
 _DEADLINE: Final = 0.8  # seconds of one call to an admin
+_LONGEST: Final = 10.0  # ... where the machine may be busy
+_WAIT: Final = 0.6  # of that, for routers
 _AGAIN: Final = 0.05  # seconds after a call that failed
 
 
@@ -40,17 +42,22 @@ class Recovery:
         self._rng = rng
         self._count = 0
         self._recovered_at = 0.0
+        self._patient = False
         self.tries: list[str] = []
         """What came of the changes of the last measurement that did not end it."""
 
-    async def measure(self, since: float) -> float | None:
-        """Wait for the recovery; tell how many seconds after `since` (of the epoch) it was, None when it never was."""
+    async def measure(self, since: float, *, patient: bool = False) -> float | None:
+        """Wait for the recovery; tell how many seconds after `since` (of the epoch) it was, None when it never was.
+
+        `patient`: the machine may be busy, so that calls which take long are given more time by and by.
+        """
         self.tries = []
+        self._patient = patient
         admins = [dial(member.address, ADMIN_TOKEN) for member in self._cluster.admins]
         routers = [dial(member.address, SERVICE_TOKEN) for member in self._cluster.routers]
         seen = asyncio.Event()
         try:
-            async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(_PATIENT if patient else PATIENCE), asyncio.TaskGroup() as tasks:
                 for admin in admins:
                     tasks.create_task(self._changes(admin, routers, seen))
         except TimeoutError:
@@ -77,8 +84,9 @@ class Recovery:
         self._count += 1
         ask = Ask(f"fresh-{self._count}", FRESH_GROUP)
         stub: Any = admin_pb2_grpc.AdminServiceStub(admin.channel)
+        seconds = min(_LONGEST, _DEADLINE * 1.2 ** len(self.tries)) if self._patient else _DEADLINE
         try:
-            answer = await stub.CreateChannel(self._request(ask), metadata=admin.metadata, timeout=_DEADLINE)
+            answer = await stub.CreateChannel(self._request(ask, seconds), metadata=admin.metadata, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             return str(read_error(error).reason or error.code().name)
         for client, dialled in zip(self._clients, routers, strict=True):
@@ -90,7 +98,7 @@ class Recovery:
         whole = seen.visible_on == seen.of == len(routers)
         return "" if whole else f"visible on {seen.visible_on} of {seen.of}, lagging {list(seen.lagging)}"
 
-    def _request(self, ask: Ask) -> admin_pb2.CreateChannelRequest:
+    def _request(self, ask: Ask, seconds: float) -> admin_pb2.CreateChannelRequest:
         channel = catalog_pb2.Channel(
             name=f"{ask.model}-{self._rng.getrandbits(32):08x}",
             provider="openai",
@@ -98,5 +106,7 @@ class Recovery:
             models=[ask.model],
             groups=[ask.group],
         )
+        wait = revision_pb2.Wait(mode=revision_pb2.WAIT_MODE_ALL)
+        wait.timeout.FromMilliseconds(round(1000 * _WAIT * seconds))
         request_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
-        return admin_pb2.CreateChannelRequest(channel=channel, request_id=request_id, wait=_WAIT)
+        return admin_pb2.CreateChannelRequest(channel=channel, request_id=request_id, wait=wait)

@@ -31,7 +31,7 @@ async def campaign(request: pytest.FixtureRequest) -> AsyncIterator[Campaign]:
     seed = random.SystemRandom().getrandbits(32) if given is None else given
     directory = open_directory()
     print(f"replay with --seed {seed}; logs in {directory}")  # noqa: T201 — captured, and shown only on failure
-    running = Campaign(Cluster(directory, admins=2, routers=3), seed, _RATES, hold=_HOLD)
+    running = Campaign(Cluster(directory, admins=2, routers=3), seed, _RATES, hold=_HOLD, shared=True)
     try:
         await running.start()
         yield running
