@@ -37,9 +37,17 @@ Fault = tuple[str, str, str, str]
 def faults_of(rows: Iterable[tuple[Any, ...]]) -> frozenset[Fault]:
     """What is wrong, by how much: ordinary changes move a sum and what it should be together, and leave that alike."""
     return frozenset(
-        (kind, key, fault, str(int(stored) - int(actual)) if fault in _NUMBERS else f"{stored} {actual}")
+        (kind, key, fault, _amount(stored, actual) if fault in _NUMBERS else f"{stored} {actual}")
         for kind, key, fault, stored, actual in rows
     )
+
+
+def _amount(stored: str | None, actual: str | None) -> str:
+    """By how much a sum is off; where one is no number, both as they stand."""
+    try:
+        return str(int(stored or "") - int(actual or ""))
+    except ValueError:
+        return f"{stored} {actual}"
 
 
 class Soundness:

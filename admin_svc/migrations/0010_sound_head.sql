@@ -71,13 +71,13 @@ SELECT g.name, g.revision, (SELECT h.content_hash FROM group_hashes AS h WHERE h
 FROM groups AS g;
 
 -- A digest that is no sum, and counts of less than nothing, are refused; what a hand left before this file is put to rights.
-UPDATE catalog SET digest = 0 WHERE digest >= 'Infinity' OR digest <= '-Infinity' OR digest <> trunc(digest);
+UPDATE catalog SET digest = 0 WHERE digest NOT BETWEEN -1e38 AND 1e38 OR digest <> trunc(digest);
 UPDATE catalog SET channel_count = 0 WHERE channel_count < 0;
 UPDATE catalog SET api_key_count = 0 WHERE api_key_count < 0;
 UPDATE catalog SET group_count = 0 WHERE group_count < 0;
--- NaN is above every other number. The one row was put to rights just now.
+-- NaN is above every other number; no sum of hashes of eight bytes comes near 1e38. The one row was put to rights just now.
 ALTER TABLE catalog ADD CONSTRAINT catalog_digest_sum_check
-CHECK (digest < 'Infinity' AND digest > '-Infinity' AND digest = trunc(digest)) NOT VALID;
+CHECK (digest BETWEEN -1e38 AND 1e38 AND digest = trunc(digest)) NOT VALID;
 ALTER TABLE catalog ADD CONSTRAINT catalog_counts_check
 CHECK (channel_count >= 0 AND api_key_count >= 0 AND group_count >= 0) NOT VALID;
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from admin_svc.soundness import Soundness
+from admin_svc.soundness import Soundness, faults_of
 from tests.harness.postgres import SUPERUSER, as_role
 from trunkline.database import Pool, open_pool
 from trunkline.secret import Secret
@@ -94,6 +94,7 @@ async def test_a_head_that_a_hand_has_edited_is_mended_while_changes_go_on(hand:
         "digest = 'NaN'",
         "digest = 'Infinity'",
         "digest = 0.5",
+        "digest = 1e40",
         "digest = NULL",
         "channel_count = -1",
         "revision = 7",
@@ -105,6 +106,15 @@ async def test_a_head_that_no_catalog_can_have_is_refused(hand: Hand, edit: str)
     with pytest.raises(psycopg.Error):
         await hand.execute(f"UPDATE catalog SET {edit}".encode())
     assert await faults(hand) == []
+
+
+def test_a_sum_that_is_no_number_is_told_as_it_stands() -> None:
+    """Past the constraint a hand can leave anything; looking at it ends no admin."""
+    assert faults_of([("catalog", "", "digest", "NaN", "7"), ("catalog", "", "group_count", None, "1")]) == {
+        ("catalog", "", "digest", "NaN 7"),
+        ("catalog", "", "group_count", "None 1"),
+    }
+    assert faults_of([("catalog", "", "digest", "9", "7")]) == {("catalog", "", "digest", "2")}
 
 
 async def test_what_moves_is_not_mended(hand: Hand, pool: Pool) -> None:

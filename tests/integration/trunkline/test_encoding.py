@@ -12,6 +12,7 @@ import pytest
 
 from router_svc.line import Line, LineDown
 from tests.harness.postgres import OWNER, TestPostgres, as_role
+from tests.harness.waiting import PATIENCE
 from tests.integration.router_svc.running import environment
 from trunkline.database import with_bounds
 from trunkline.secret import Secret
@@ -54,7 +55,7 @@ async def test_a_service_ends_at_its_start_and_makes_nothing(other: tuple[str, s
         sys.executable, "-m", room, env=environ,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE):
         output, _ = await program.communicate()
     assert program.returncode != 0
     assert f"encoding is {encoding}, and it must be UTF8" in output.decode()
