@@ -52,14 +52,14 @@ class Member:
     process: subprocess.Popen[bytes] | None = None
     _writers: list[subprocess.Popen[bytes] | None] = field(default_factory=list)
 
-    def launch(self, *, piped: bool = False, **more: str) -> None:
+    def launch(self, more: Mapping[str, str] | None = None, *, piped: bool = False) -> None:
         """Start it; settings may be added for this life. `piped`: a limit on its files shall not be one on its log."""
         with self.log.open("ab") as log:
             writer = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=log) if piped else None
             output = writer.stdin if writer is not None else log
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module],
-                env={**self.environment, **more},
+                env={**self.environment, **(more or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -155,6 +155,11 @@ class Cluster:
         for proxy in (*self.database.values(), *self.streams.values()):
             await proxy.close()
         self.server.close()
+
+    def lose_disk(self, router: Member) -> None:
+        """Take away the copies of the catalog that a router kept."""
+        for path in self._copies(router.name).iterdir():
+            path.unlink()
 
     def faults_logged(self) -> dict[str, int]:
         """Count the lines by which members said that something went wrong inside, by member."""

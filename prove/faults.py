@@ -10,6 +10,8 @@ from typing import Final
 
 from prove import faults_of_postgres as postgres
 from prove import faults_of_processes as processes
+from prove import faults_of_secrets as secrets
+from prove import faults_of_the_catalog as catalog
 from prove import faults_of_the_network as network
 from prove.proxy import Mode
 from prove.scene import Fault
@@ -28,6 +30,12 @@ FAULTS: Final = {
         Fault("wall clocks jump", processes.clocks_jump),
         Fault("disk of a router full", processes.disk_full),
         Fault("router started without a database", processes.cold_start_without_database),
+        Fault("router lost with its disk", processes.router_lost),
+        Fault("admin lost", processes.admin_lost),
+        Fault("router with foreign secrets", secrets.router_with_foreign_secrets),
+        Fault("encryption key rotated", secrets.encryption_key_rotated),
+        Fault("bad rows planted", catalog.bad_rows_planted),
+        Fault("head edited by hand", catalog.head_edited),
         Fault("sessions terminated", postgres.sessions_terminated),
         Fault("Postgres stopped", postgres.postgres_stopped),
         Fault("Postgres killed", postgres.postgres_killed),

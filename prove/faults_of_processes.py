@@ -38,7 +38,7 @@ def admin_at(failpoint: str) -> Run:
         admin = scene.rng.choice(scene.cluster.admins)
         admin.signal(signal.SIGTERM)
         await admin.gone()
-        admin.launch(TRUNKLINE_FAILPOINTS=f"{failpoint}=kill@{scene.rng.randrange(2, 6)}")
+        admin.launch({"TRUNKLINE_FAILPOINTS": f"{failpoint}=kill@{scene.rng.randrange(2, 6)}"})
         await admin.ready()
         scene.begun = time.time()
         try:
@@ -46,7 +46,7 @@ def admin_at(failpoint: str) -> Run:
         except TimeoutError:
             raise FailpointMissingError(failpoint) from None
         finally:
-            await _again(admin)
+            await again(admin)
         return NOBODY
 
     return run
@@ -58,7 +58,7 @@ async def admin_killed(scene: Scene) -> frozenset[str]:
     admin.signal(signal.SIGKILL)
     await admin.gone()
     await asyncio.sleep(0.5 * scene.hold)
-    await _again(admin)
+    await again(admin)
     return NOBODY
 
 
@@ -76,7 +76,7 @@ async def router_killed(scene: Scene) -> frozenset[str]:
     router.signal(signal.SIGKILL)
     await router.gone()
     await asyncio.sleep(scene.rng.uniform(0.0, 1.5) * scene.hold)
-    await _again(router)
+    await again(router)
     return frozenset({router.name})
 
 
@@ -129,6 +129,27 @@ async def clocks_jump(scene: Scene) -> frozenset[str]:
     return NOBODY
 
 
+async def router_lost(scene: Scene) -> frozenset[str]:
+    """Lose a router with the disk that it had, for longer than its lease: what comes after it has nothing but its name."""
+    router = scene.rng.choice(scene.cluster.routers)
+    router.signal(signal.SIGKILL)
+    await router.gone()
+    scene.cluster.lose_disk(router)
+    await asyncio.sleep(PAST_THE_LEASE)
+    await again(router)
+    return frozenset({router.name})
+
+
+async def admin_lost(scene: Scene) -> frozenset[str]:
+    """Lose an admin for longer than any lease: the other carries every change alone."""
+    admin = scene.rng.choice(scene.cluster.admins)
+    admin.signal(signal.SIGKILL)
+    await admin.gone()
+    await asyncio.sleep(PAST_THE_LEASE)
+    await again(admin)
+    return NOBODY
+
+
 async def cold_start_without_database(scene: Scene) -> frozenset[str]:
     """Kill a router that cannot reach the database: its successor serves, marked, from the copy on its disk."""
     router = scene.rng.choice(scene.cluster.routers)
@@ -145,7 +166,7 @@ async def cold_start_without_database(scene: Scene) -> frozenset[str]:
     return frozenset({router.name})
 
 
-async def _again(member: Member) -> None:
+async def again(member: Member) -> None:
     """See that a process has ended, and have its successor ready."""
     member.signal(signal.SIGKILL)
     await member.gone()

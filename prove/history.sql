@@ -8,7 +8,9 @@ CREATE TABLE prove.commits (
     -- When the head's lock was taken: whatever came before is committed by then.
     begun double precision NOT NULL,
     -- Read by the last trigger before the COMMIT: not in force before that.
-    ended double precision NOT NULL
+    ended double precision NOT NULL,
+    -- The transaction that took the number: a hand that edits the head later is no commit of its revision.
+    made_by xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 
 CREATE TABLE prove.rows (
@@ -20,6 +22,11 @@ CREATE TABLE prove.rows (
 );
 CREATE INDEX rows_revision_idx ON prove.rows (revision);
 
+-- Columns that decide nothing about who serves what. A planted row may hold anything there, at any depth.
+CREATE FUNCTION prove.undecided() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['header_overrides', 'parameter_overrides', 'provider_options', 'status_mapping'];
+
 CREATE FUNCTION prove.note_row() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
@@ -28,8 +35,8 @@ BEGIN
     VALUES (
         public.begin_change(),
         tg_table_name,
-        CASE WHEN tg_op <> 'INSERT' THEN to_jsonb(old) END,
-        CASE WHEN tg_op <> 'DELETE' THEN to_jsonb(new) END
+        CASE WHEN tg_op <> 'INSERT' THEN to_jsonb(old) - prove.undecided() END,
+        CASE WHEN tg_op <> 'DELETE' THEN to_jsonb(new) - prove.undecided() END
     );
     RETURN NULL;
 END;
@@ -44,7 +51,7 @@ BEGIN
         new.revision, encode(new.chain, 'hex'),
         extract(epoch FROM new.change_time), extract(epoch FROM clock_timestamp())
     )
-    ON CONFLICT (revision) DO UPDATE SET ended = excluded.ended;
+    ON CONFLICT (revision) DO UPDATE SET ended = excluded.ended WHERE prove.commits.made_by = excluded.made_by;
     RETURN NULL;
 END;
 $$;
