@@ -101,12 +101,14 @@ class Cache:
         if self.draining:
             return State.DRAINING
         state = self.follower.state(time.monotonic())
-        return State.DEGRADED if state is State.SERVING and (self.secrets.differs or self.secrets.in_doubt) else state
+        doubted = self.unsound or self.secrets.differs or self.secrets.in_doubt
+        return State.DEGRADED if state is State.SERVING and doubted else state
 
     def trust(self) -> Trust:
         """Tell what answers must be marked with."""
         trust = self.follower.trust(time.monotonic())
-        return trust._replace(degraded=True) if self.secrets.in_doubt else trust
+        # While the head is unsound memory stands still and direct reads run ahead of it: neither is vouched for.
+        return trust._replace(degraded=True) if self.unsound or self.secrets.in_doubt else trust
 
     def restore(self, snapshot: Snapshot, age: float) -> bool:
         """Serve, degraded, from a copy that was at head some seconds ago; False when a load was quicker."""

@@ -53,12 +53,10 @@ async def test_an_unsound_head_costs_refusals_their_proof_and_nothing_else(
         refusal = await refusal_of(client.pick("none", limit=0.5))
         assert (refusal.reason, refusal.metadata["cause"]) == (Reason.UNVERIFIED, Cause.HEAD_UNSOUND)
         if cache == "on" or "channel_models" not in edit:  # else there is nothing to read a plan from
-            assert (await client.pick("m")).candidates
-
-        async def degraded() -> bool:
-            return (await client.status()).state == router_pb2.ROUTER_STATE_DEGRADED
-
-        await eventually_async(degraded)
+            plan = await client.pick("m")
+            assert plan.candidates
+            assert plan.degraded
+        assert (await client.status()).state == router_pb2.ROUTER_STATE_DEGRADED
         await hand.execute("SELECT catalog_repair()")
         await running.ready()
         assert not await is_unsound(client)
