@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import psycopg
@@ -287,7 +288,7 @@ Statement = Callable[[Catalog, Any, Database, float], Rows]
 
 def _head_row(state: Catalog, _params: Any, _database: Database, _now: float) -> Rows:
     head: Head = state.head
-    return [(*head.token, head.digest, *head[2:], b"[]")]
+    return [(*head.token, Decimal(head.digest), *head[2:], b"[]")]
 
 
 def _chain_rows(state: Catalog, params: Any, _database: Database, _now: float) -> Rows:
