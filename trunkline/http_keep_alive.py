@@ -17,7 +17,7 @@ from trunkline.http_bounds import HttpBounds
 
 _LINGER: Final = 5.0
 """Seconds that the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
-MOST_THROWN_AWAY: Final = 1 << 20
+MOST_THROWN_AWAY: Final = 8 << 20
 """Bytes of it: a client that sends more than this after the refusal does not read."""
 
 

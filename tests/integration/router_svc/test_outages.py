@@ -30,7 +30,7 @@ from tests.integration.router_svc.running import (
     refusal_of,
     running_router,
 )
-from trunkline.errors import Reason
+from trunkline.errors import Cause, Reason
 from trunkline.rpc import dial
 from trunkline.secret import Secret
 from trunkline.v1 import error_reason_pb2, router_pb2, router_pb2_grpc
@@ -138,17 +138,17 @@ async def test_a_lost_branch_is_noticed_and_left(
 
 
 async def test_a_catalog_that_does_not_add_up_is_not_installed(client: Client, database: Database) -> None:
-    """What was held serves on, negatives are read for, and a repair ends it."""
+    """What was held serves on, marked; nothing is proven by it; and a repair ends it."""
     await database.channel("a", ["m"])
     await client.pick("m")
     held = await applied_by(client)
     async with database.connection.transaction():
         await database.run("UPDATE channels SET weight = 5")
         await database.run("UPDATE catalog SET digest = digest + 1")
-    refusal = await refusal_of(client.pick("none"))
-    assert refusal.reason is Reason.MODEL_UNKNOWN
-    assert int(refusal.metadata["revision"]) > held
-    assert (await client.pick("m")).token.revision == held
+    refusal = await refusal_of(client.pick("none", limit=0.5))
+    assert (refusal.reason, refusal.metadata["cause"]) == (Reason.UNVERIFIED, Cause.HEAD_UNSOUND)
+    plan = await client.pick("m")
+    assert (plan.token.revision, plan.degraded) == (held, True)
 
     async def says_so() -> bool:
         return await database.run("SELECT state FROM routers") == [("DEGRADED",)]
