@@ -96,7 +96,8 @@ def test_the_rights_that_the_documentation_grants_are_enough(catalog: Catalog, r
     works = {
         "router": "SELECT * FROM router_channels",
         "operator": "UPDATE channels SET status = 'DISABLED' WHERE name = 'a'",
-        "admin": "SELECT begin_change(), nextval(pg_get_serial_sequence('channel_keys', 'id'))",
+        "admin": "SELECT begin_change(), nextval(pg_get_serial_sequence('channel_keys', 'id')),"
+        " catalog_is_guarded(), catalog_repair() FROM catalog_digest_check() RIGHT JOIN (SELECT 1) AS one ON true",
     }
     catalog.add_channel("a")
     for kind, work in works.items():
@@ -117,6 +118,7 @@ MACHINERY = (
     "prune_history('0')",
     "catalog_repair()",
     "catalog_digest_check()",
+    "catalog_is_guarded()",
     "stamp_channels(1, '{}', '{}')",
     "note_channels(1, 1, 1, '{}')",
     "settle('channel', '{}')",
